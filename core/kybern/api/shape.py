@@ -11,7 +11,7 @@ a qualified name is looked for first.
 
 from __future__ import annotations
 
-__all__ = ["ALWAYS", "POINTERS", "POINTER_STRUCTS_ARE_ALL_OTHERS", "VALUE_STRUCTS", "ZERO_QUANTITIES"]
+__all__ = ["ALWAYS", "POINTERS", "POINTER_STRUCTS", "VALUE_STRUCTS", "ZERO_QUANTITIES"]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -260,10 +260,14 @@ CustomResourceDefinitionStatus: acceptedNames
 APIGroup: preferredVersion
 APIService: spec status
 """)
-"""Optional fields that hold a struct by value: never None, sent even when empty. `metadata` is one everywhere."""
+"""Optional fields that hold a struct by value: never None, sent even when empty. `metadata` is one everywhere.
 
-POINTER_STRUCTS_ARE_ALL_OTHERS = True
-"""An optional struct field not named in VALUE_STRUCTS is a pointer: None when absent, kept when given empty."""
+Any other optional struct field is a pointer: None when absent, kept when given empty."""
+
+POINTER_STRUCTS = _names("""
+CSINode: status
+""")
+"""Fields named spec or status of whole objects that are pointers after all, so absent when not given."""
 
 ALWAYS = _names("""
 ControllerRevision: revision
