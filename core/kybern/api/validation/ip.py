@@ -1,0 +1,147 @@
+"""Rules for IP addresses and CIDR blocks.
+
+New values must be strict: no leading zeros, no IPv4-mapped IPv6 and, for blocks, no bits beyond
+the prefix. Legacy fields are read loosely, as Kubernetes always has: leading zeros in IPv4 octets
+are dropped.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+from kybern.api.field import Errors, Path
+
+__all__ = [
+    "Address",
+    "Network",
+    "canonical",
+    "family",
+    "parse_address",
+    "parse_network",
+    "validate_address",
+    "validate_endpoint_address",
+    "validate_network",
+]
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+ADDRESS_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+NETWORK_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+LEADING_ZEROS = "must not have leading 0s"
+MAPPED = "must not be an IPv4-mapped IPv6 address"
+
+
+def _drop_zeros(text: str) -> str:
+    """IPv4 octets without leading zeros: `010.0.0.1` is `10.0.0.1`."""
+    if "." not in text:
+        return text
+    head, colon, tail = text.rpartition(":")
+    octets = [o.lstrip("0") or "0" if o.isascii() and o.isdigit() else o for o in tail.split(".")]
+    return head + colon + ".".join(octets)
+
+
+@lru_cache(maxsize=4096)
+def parse_address(text: str) -> Address | None:
+    """The address, read loosely; None when it is none. A mapped IPv6 address counts as IPv4."""
+    if "%" in text:
+        return None
+    try:
+        address = ipaddress.ip_address(_drop_zeros(text))
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=1024)
+def parse_network(text: str) -> Network | None:
+    """The block, read loosely (host bits allowed); None when it is none."""
+    head, slash, bits = text.partition("/")
+    if not slash or not (bits.isascii() and bits.isdigit()) or "%" in head or len(bits) > 3:
+        return None
+    try:
+        return ipaddress.ip_network(f"{_drop_zeros(head)}/{int(bits)}", strict=False)
+    except ValueError:
+        return None
+
+
+def family(text: str) -> str:
+    """`IPv4`, `IPv6`, or nothing when the text is no address."""
+    address = parse_address(text)
+    return f"IPv{address.version}" if address else ""
+
+
+def canonical(text: str) -> str:
+    """The address in its one normal spelling."""
+    address = parse_address(text)
+    return str(address) if address else text
+
+
+def address_faults(text: str) -> list[str]:
+    """What is wrong with a new value that must be a strict address."""
+    address = parse_address(text)
+    if address is None:
+        return [ADDRESS_TEXT]
+    faults = [LEADING_ZEROS] if _drop_zeros(text) != text else []
+    if address.version == 4 and ":" in text:
+        faults.append(MAPPED)
+    return faults
+
+
+def validate_address(errors: Errors, path: Path, text: str, strict: bool = True) -> None:
+    """An IP address; `strict` False for values kept from before."""
+    faults = address_faults(text) if strict else ([] if parse_address(text) else [ADDRESS_TEXT])
+    for fault in faults:
+        errors.invalid(path, text, fault)
+
+
+def network_faults(text: str) -> list[str]:
+    """What is wrong with a new value that must be a strict block."""
+    network = parse_network(text)
+    if network is None:
+        return [NETWORK_TEXT]
+    head, _, bits = text.partition("/")
+    faults = []
+    if _drop_zeros(head) != head:
+        faults.append("must not have leading 0s in IP")
+    if len(bits) > 1 and bits.startswith("0"):
+        faults.append("must not have leading 0s in prefix length")
+    mapped = getattr(ipaddress.ip_address(_drop_zeros(head)), "ipv4_mapped", None)
+    if mapped is not None:
+        faults.append("must not have an IPv4-mapped IPv6 address")
+    elif ipaddress.ip_address(_drop_zeros(head)) != network.network_address:
+        faults.append(
+            "must not have bits set beyond the prefix length; "
+            f'should be "{network.network_address}/{network.prefixlen}"'
+        )
+    return faults
+
+
+def validate_network(errors: Errors, path: Path, text: str, strict: bool = True) -> None:
+    """A CIDR block; `strict` False for values kept from before."""
+    faults = network_faults(text) if strict else ([] if parse_network(text) else [NETWORK_TEXT])
+    for fault in faults:
+        errors.invalid(path, text, fault)
+
+
+def validate_endpoint_address(errors: Errors, path: Path, text: str) -> None:
+    """Endpoints may not point at addresses that would let a user reach the node or the cloud's metadata."""
+    address = parse_address(text)
+    if address is None:
+        errors.invalid(path, text, ADDRESS_TEXT)
+        return
+    if address.is_unspecified:
+        errors.invalid(path, text, f"may not be unspecified ({text})")
+    if address.is_loopback:
+        errors.invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        errors.invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address in _LOCAL_MULTICAST[address.version]:
+        errors.invalid(path, text, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+
+
+_LOCAL_MULTICAST: dict[int, Network] = {
+    4: ipaddress.ip_network("224.0.0.0/24"),
+    6: ipaddress.ip_network("ff02::/16"),
+}
