@@ -1,0 +1,21 @@
+"""MutatingAdmissionPolicyBinding: resource `mutatingadmissionpolicybindings.admissionregistration.k8s.io`."""
+
+from __future__ import annotations
+
+from kybern.api.kind import Column, Kind
+from kybern.api.table import AGE, NAME
+
+KIND = Kind(
+    group="admissionregistration.k8s.io",
+    version="v1",
+    kind="MutatingAdmissionPolicyBinding",
+    plural="mutatingadmissionpolicybindings",
+    namespaced=False,
+    categories=("api-extensions",),
+    columns=(
+        NAME,
+        Column("PolicyName"),
+        Column("ParamRef"),
+        AGE,
+    ),
+)

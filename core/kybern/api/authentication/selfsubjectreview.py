@@ -1,0 +1,14 @@
+"""SelfSubjectReview: resource `selfsubjectreviews.authentication.k8s.io`."""
+
+from __future__ import annotations
+
+from kybern.api.kind import REVIEW_VERBS, Kind
+
+KIND = Kind(
+    group="authentication.k8s.io",
+    version="v1",
+    kind="SelfSubjectReview",
+    plural="selfsubjectreviews",
+    namespaced=False,
+    verbs=REVIEW_VERBS,
+)

@@ -1,0 +1,14 @@
+"""LocalSubjectAccessReview: resource `localsubjectaccessreviews.authorization.k8s.io`."""
+
+from __future__ import annotations
+
+from kybern.api.kind import REVIEW_VERBS, Kind
+
+KIND = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="LocalSubjectAccessReview",
+    plural="localsubjectaccessreviews",
+    namespaced=True,
+    verbs=REVIEW_VERBS,
+)

@@ -1,0 +1,14 @@
+"""SelfSubjectAccessReview: resource `selfsubjectaccessreviews.authorization.k8s.io`."""
+
+from __future__ import annotations
+
+from kybern.api.kind import REVIEW_VERBS, Kind
+
+KIND = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="SelfSubjectAccessReview",
+    plural="selfsubjectaccessreviews",
+    namespaced=False,
+    verbs=REVIEW_VERBS,
+)

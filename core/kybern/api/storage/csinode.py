@@ -1,0 +1,19 @@
+"""CSINode: resource `csinodes.storage.k8s.io`."""
+
+from __future__ import annotations
+
+from kybern.api.kind import Column, Kind
+from kybern.api.table import AGE, NAME
+
+KIND = Kind(
+    group="storage.k8s.io",
+    version="v1",
+    kind="CSINode",
+    plural="csinodes",
+    namespaced=False,
+    columns=(
+        NAME,
+        Column("Drivers", type="integer"),
+        AGE,
+    ),
+)
