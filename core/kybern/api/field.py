@@ -1,0 +1,149 @@
+"""Field paths and the errors that validation finds at them.
+
+Words and reasons are those of a Kubernetes `Status`: every error names the field, what was wrong
+and the value that was given. (API conventions, "Response Status Kind"; causes of reason `Invalid`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+__all__ = ["Errors", "FieldError", "Path", "go_quote", "go_value"]
+
+
+class Path:
+    """Where in an object: `Path("spec").child("ports").index(0)` reads `spec.ports[0]`."""
+
+    __slots__ = ("_parent", "_text")
+
+    def __init__(self, text: str = "", parent: Path | None = None) -> None:
+        self._text = text
+        self._parent = parent
+
+    def child(self, *names: str) -> Path:
+        """The path of a field below this one, or several levels below."""
+        path = self
+        for name in names:
+            path = Path("." + name if path._text or path._parent is not None else name, path)
+        return path
+
+    def index(self, i: int) -> Path:
+        """The path of a list item."""
+        return Path(f"[{i}]", self)
+
+    def key(self, key: str) -> Path:
+        """The path of a map entry."""
+        return Path(f"[{key}]", self)
+
+    def __str__(self) -> str:
+        parts = []
+        path: Path | None = self
+        while path is not None:
+            parts.append(path._text)
+            path = path._parent
+        return "".join(reversed(parts))
+
+    def __repr__(self) -> str:
+        return f"Path({str(self)!r})"
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """One thing wrong with one field. `reason` is the cause's reason in a Status."""
+
+    reason: str
+    field: str
+    detail: str
+    """The text of the cause, without the field: `Invalid value: "x": must be ...`."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.detail}"
+
+
+class Errors(list[FieldError]):
+    """The errors found so far. Each method adds one, in upstream's words."""
+
+    def _add(self, reason: str, path: Path | str, head: str, detail: str) -> None:
+        self.append(FieldError(reason, str(path) or "<nil>", f"{head}: {detail}" if detail else head))
+
+    def required(self, path: Path | str, detail: str = "") -> None:
+        """The field must be given (FieldValueRequired)."""
+        self._add("FieldValueRequired", path, "Required value", detail)
+
+    def invalid(self, path: Path | str, value: Any, detail: str) -> None:
+        """The value is malformed or out of range (FieldValueInvalid)."""
+        self._add("FieldValueInvalid", path, f"Invalid value: {go_value(value)}", detail)
+
+    def type_invalid(self, path: Path | str, value: Any, detail: str) -> None:
+        """The value is of the wrong type (FieldValueTypeInvalid)."""
+        self._add("FieldValueTypeInvalid", path, f"Invalid value: {go_value(value)}", detail)
+
+    def not_supported(self, path: Path | str, value: Any, supported: Iterable[str]) -> None:
+        """The value is not one of a fixed set (FieldValueNotSupported). `supported` is shown in the given order."""
+        names = ", ".join(go_quote(s) for s in supported)
+        self._add(
+            "FieldValueNotSupported",
+            path,
+            f"Unsupported value: {go_value(value)}",
+            f"supported values: {names}" if names else "",
+        )
+
+    def duplicate(self, path: Path | str, value: Any) -> None:
+        """The value occurs twice where it must be unique (FieldValueDuplicate)."""
+        self._add("FieldValueDuplicate", path, f"Duplicate value: {go_value(value)}", "")
+
+    def forbidden(self, path: Path | str, detail: str) -> None:
+        """The field may not be set here, or not be changed (FieldValueForbidden)."""
+        self._add("FieldValueForbidden", path, "Forbidden", detail)
+
+    def too_long(self, path: Path | str, limit: int) -> None:
+        """The text is longer than `limit` bytes (FieldValueTooLong)."""
+        self._add("FieldValueTooLong", path, "Too long", f"may not be more than {limit} bytes")
+
+    def too_many(self, path: Path | str, actual: int, limit: int) -> None:
+        """The list has more than `limit` items (FieldValueTooMany)."""
+        plural = "item" if limit == 1 else "items"
+        self._add("FieldValueTooMany", path, f"Too many: {actual}", f"must have at most {limit} {plural}")
+
+    def not_found(self, path: Path | str, value: Any) -> None:
+        """The value names something that is not there (FieldValueNotFound)."""
+        self._add("FieldValueNotFound", path, f"Not found: {go_value(value)}", "")
+
+    def internal(self, path: Path | str, detail: str) -> None:
+        """The server could not check the field (InternalError)."""
+        self._add("InternalError", path, "Internal error", detail)
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v"}
+
+
+def go_quote(text: str) -> str:
+    """The text in double quotes, as the API's error messages show strings."""
+    out = []
+    for c in text:
+        if c in _ESCAPES:
+            out.append(_ESCAPES[c])
+        elif c.isprintable():
+            out.append(c)
+        elif ord(c) < 0x20 or ord(c) == 0x7F:
+            out.append(f"\\x{ord(c):02x}")
+        elif ord(c) < 0x10000:
+            out.append(f"\\u{ord(c):04x}")
+        else:
+            out.append(f"\\U{ord(c):08x}")
+    return '"' + "".join(out) + '"'
+
+
+def go_value(value: Any) -> str:
+    """A bad value as an error message shows it: strings quoted, the rest as JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return go_quote(value)
+    if isinstance(value, int | float):
+        return str(value)
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,180 @@
+"""All time in Kybern comes from a Clock, so that a test can make an hour pass in milliseconds.
+
+Every component is handed one clock at construction. `SystemClock` is the real one; `VirtualClock`
+stands still until somebody advances it. Nothing outside this module reads the machine's time or
+sleeps on the event loop (a lint rule enforces it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+__all__ = ["Clock", "SystemClock", "Timer", "VirtualClock"]
+
+
+class Timer(Protocol):
+    """A callback that waits for its time."""
+
+    def cancel(self) -> None:
+        """Forget the callback; harmless when it has run already."""
+
+
+class Clock(ABC):
+    """Where time comes from. Seconds everywhere; wall time is UTC."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Wall time in seconds since the Unix epoch."""
+
+    @abstractmethod
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; only differences mean something."""
+
+    @abstractmethod
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        """Run a plain callback after `delay` seconds on the running event loop."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`; zero and less only let other tasks run."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        woken = asyncio.get_running_loop().create_future()
+        timer = self.call_later(seconds, _wake, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+
+    async def wait_for(self, awaitable: Awaitable[T], timeout: float | None) -> T:
+        """Await with a limit of `timeout` seconds (None: no limit); raises TimeoutError."""
+        if timeout is None:
+            return await awaitable
+        task = asyncio.ensure_future(awaitable)
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            task.cancel()
+
+        timer = self.call_later(timeout, expire)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if expired:
+                raise TimeoutError(f"no answer within {timeout} seconds") from None
+            task.cancel()
+            raise
+        finally:
+            timer.cancel()
+
+    def utcnow(self) -> datetime:
+        """Wall time as an aware datetime."""
+        return datetime.fromtimestamp(self.now(), UTC)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class SystemClock(Clock):
+    """The machine's own time."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        return asyncio.get_running_loop().call_later(delay, callback, *args)
+
+
+class _VirtualTimer:
+    __slots__ = ("args", "callback", "cancelled")
+
+    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.callback = callback
+        self.args = args
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class VirtualClock(Clock):
+    """Time that moves only when told to.
+
+    `advance` fires the timers that fall due in their order, each at its own instant, and lets
+    every task that a timer woke run until nothing is ready before the next one fires. So an hour
+    of leases, probes and back-offs passes in milliseconds and always in the same order.
+    """
+
+    def __init__(self, start: float = 1_767_225_600.0) -> None:
+        """`start`: wall time in seconds since the epoch; 2026-01-01T00:00:00Z unless told."""
+        self._start = start
+        self._elapsed = 0.0
+        self._timers: list[tuple[float, int, _VirtualTimer]] = []
+        self._sequence = itertools.count()
+
+    def now(self) -> float:
+        return self._start + self._elapsed
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
+        timer = _VirtualTimer(callback, args)
+        heapq.heappush(self._timers, (self._elapsed + max(delay, 0.0), next(self._sequence), timer))
+        return timer
+
+    def next_timer(self) -> float | None:
+        """Seconds until the next timer falls due; None when none waits."""
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] - self._elapsed if self._timers else None
+
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        end = self._elapsed + seconds
+        await settle()
+        while (wait := self.next_timer()) is not None and self._elapsed + wait <= end:
+            due, _, timer = heapq.heappop(self._timers)
+            self._elapsed = max(self._elapsed, due)
+            timer.callback(*timer.args)
+            await settle()
+        self._elapsed = end
+
+    async def advance_until(self, done: Callable[[], bool], limit: float = 3600.0) -> None:
+        """Let time pass, timer by timer, until `done()`; TimeoutError after `limit` seconds."""
+        end = self._elapsed + limit
+        await settle()
+        while not done():
+            wait = self.next_timer()
+            if wait is None or self._elapsed + wait > end:
+                raise TimeoutError(f"not so after {limit} seconds of virtual time")
+            await self.advance(wait)
+
+
+async def settle() -> None:
+    """Let every task that can run do so until the event loop has nothing ready.
+
+    asyncio keeps its ready callbacks in `_ready`; a loop that hides them (uvloop) gets a fixed
+    number of turns instead, which is enough for any chain of wake-ups we have.
+    """
+    ready = getattr(asyncio.get_running_loop(), "_ready", None)
+    for _ in range(100_000 if ready is not None else 200):
+        await asyncio.sleep(0)
+        if ready is not None and not ready:
+            return
