@@ -8,7 +8,7 @@ has a contract suite for it.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from kybern.apiserver.admission import Admission
     from kybern.apiserver.authentication import Authenticator
     from kybern.apiserver.authorization import Authorizer
+    from kybern.apiserver.reviews import Review
     from kybern.apiserver.routes import Route
+    from kybern.client.interface import Client
     from kybern.cluster.cluster import Cluster
     from kybern.cluster.start import Start
     from kybern.node.pod_network import PodNetwork
@@ -91,6 +93,16 @@ def kybern_authorizer(start: Start) -> Iterable[Authorizer]:
 @hookspec
 def kybern_routes(start: Start) -> Iterable[Route]:
     """HTTP paths that are not Kubernetes resources (a dashboard, well-known documents)."""
+
+
+@hookspec
+def kybern_reviews(start: Start) -> Iterable[Review]:
+    """Answers to resources that are questions (SubjectAccessReview, TokenReview, serviceaccounts/token, ...)."""
+
+
+@hookspec
+def kybern_bootstrap(start: Start) -> Iterable[Callable[[Client], Awaitable[None]]]:
+    """Functions that write what must exist before the server is ready (default RBAC roles). Run at every start."""
 
 
 @hookspec

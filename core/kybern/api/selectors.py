@@ -206,16 +206,16 @@ def _check_key(key: str) -> None:
     prefix, slash, name = key.rpartition("/")
     good = _QUALIFIED.match(name) and len(name) <= 63 and (not slash or (_SUBDOMAIN.match(prefix) and len(prefix) <= 253))
     if not good:
-        from kybern.api.validation.names import qualified_name_errors
+        from kybern.api.validation.names import qualified_name
 
-        raise ValueError(f"key: Invalid value: {go_quote(key)}: {'; '.join(qualified_name_errors(key))}")
+        raise ValueError(f"key: Invalid value: {go_quote(key)}: {'; '.join(qualified_name(key))}")
 
 
 def _check_value(key: str, value: str) -> None:
     if value and (len(value) > 63 or not _QUALIFIED.match(value)):
-        from kybern.api.validation.names import label_value_errors
+        from kybern.api.validation.names import label_value
 
-        raise ValueError(f"values[0][{key}]: Invalid value: {go_quote(value)}: {'; '.join(label_value_errors(value))}")
+        raise ValueError(f"values[0][{key}]: Invalid value: {go_quote(value)}: {'; '.join(label_value(value))}")
 
 
 @lru_cache(maxsize=1024)
