@@ -143,7 +143,7 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None, e
     if file is None and environ.get("KYBERN_CONFIG"):
         file = Path(environ["KYBERN_CONFIG"])
     data = _read(file) if file else {}
-    for path, value in {**_from_environment(environ), **(overrides or {})}.items():
+    for path, value in {**from_environment(environ), **(overrides or {})}.items():
         _put(data, path, value)
     if isinstance(section := data.get("plugins"), dict):
         data["plugins"] = _split_plugin_options(section)
@@ -186,7 +186,8 @@ def _variables(cls: type[Any], prefix: str = "") -> dict[str, tuple[str, Any]]:
     return found
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Dotted path -> value of every `KYBERN_*` variable that is a setting."""
     known = _variables(Config)
     known["KYBERN_ENABLE"], known["KYBERN_DISABLE"] = known["KYBERN_PLUGINS_ENABLE"], known["KYBERN_PLUGINS_DISABLE"]
     found = {}

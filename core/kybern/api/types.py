@@ -99,11 +99,17 @@ def is_pointer(d: Definition, field: Field) -> bool:
     return _is_fact(shape.POINTERS, d, field.name)
 
 
+def _type_meta(d: Definition, field: Field) -> str:
+    """The one value of a kind's `apiVersion` or `kind` field; empty for all other fields."""
+    if not d.group_version_kinds or field.name not in ("apiVersion", "kind"):
+        return ""
+    group, version, kind = d.group_version_kinds[0]
+    return kind if field.name == "kind" else f"{group}/{version}" if group else version
+
+
 def _default(d: Definition, field: Field) -> Any:
     """The default of a Struct field. msgspec leaves out plain defaults on encoding, but writes what a factory made."""
-    if d.group_version_kinds and field.name in ("apiVersion", "kind"):
-        group, version, kind = d.group_version_kinds[0]
-        text = kind if field.name == "kind" else f"{group}/{version}" if group else version
+    if text := _type_meta(d, field):
         return msgspec.field(default_factory=lambda: text)
     if is_value_struct(d, field):
         ref = field.type.ref
@@ -287,6 +293,8 @@ def _normalize_lines(d: Definition, field: Field, space: dict[str, Any]) -> list
     always, pointer = is_always_written(d, field), is_pointer(d, field)
     if kind == "any":
         return []
+    if text := _type_meta(d, field):
+        return [f"    if not {put}: {put} = {text!r}"]
     if kind in ("time", "micro-time"):
         call = "time" if kind == "time" else "micro"
         return [get, f"    if v is not None: {put} = {call}(v)"]
