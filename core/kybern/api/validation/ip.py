@@ -15,6 +15,8 @@ from kybern.api.field import Errors, Path
 __all__ = [
     "Address",
     "Network",
+    "address_faults",
+    "address_warnings",
     "canonical",
     "family",
     "parse_address",
@@ -94,6 +96,19 @@ def validate_address(errors: Errors, path: Path, text: str, strict: bool = True)
     faults = address_faults(text) if strict else ([] if parse_address(text) else [ADDRESS_TEXT])
     for fault in faults:
         errors.invalid(path, text, fault)
+
+
+def address_warnings(path: Path, text: str) -> list[str]:
+    """What to say about an address that is accepted and not in its normal spelling."""
+    address = parse_address(text)
+    if address is None or (address.version == 6 and text == str(address)):
+        return []
+    if address.version == 6:
+        return [f'{path}: IPv6 address "{text}" should be in RFC 5952 canonical format ("{address}")']
+    if text == str(address):
+        return []
+    why = "non-standard IP address"
+    return [f'{path}: {why} "{text}" will be considered invalid in a future Kubernetes release: use "{address}"']
 
 
 def network_faults(text: str) -> list[str]:

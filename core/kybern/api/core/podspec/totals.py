@@ -1,0 +1,78 @@
+"""What all containers of a pod ask for together, and the quality-of-service class that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+from kybern.api import quantity
+
+__all__ = ["aggregate_requests", "qos_class"]
+
+Amounts = dict[str, Fraction]
+
+
+def _amounts(resources: dict[str, str] | None) -> Amounts:
+    return {name: quantity.parse(value) for name, value in (resources or {}).items()}
+
+
+def _add(total: Amounts, more: Amounts) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, Fraction(0)) + amount
+
+
+def _largest(total: Amounts, other: Amounts) -> None:
+    for name, amount in other.items():
+        total[name] = max(total.get(name, Fraction(0)), amount)
+
+
+def aggregate_requests(spec: Any) -> dict[str, str]:
+    """Requests of the running containers and sidecars, or of the greediest moment of initialisation.
+
+    (KEP-753: an init container runs beside the sidecars that were started before it.)
+    """
+    total: Amounts = {}
+    for container in spec.containers or ():
+        _add(total, _amounts(container.resources.requests))
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.initContainers or ():
+        needs = _amounts(container.resources.requests)
+        if container.restartPolicy == "Always":
+            _add(total, needs)
+            _add(sidecars, needs)
+            needs = dict(sidecars)
+        else:
+            _add(needs, sidecars)
+        _largest(peak, needs)
+    _largest(total, peak)
+    return {name: quantity.format(amount, _form(name)) for name, amount in total.items()}
+
+
+def _form(name: str) -> str:
+    return "DecimalSI" if name == "cpu" else "BinarySI"
+
+
+def qos_class(spec: Any) -> str:
+    """Guaranteed, Burstable or BestEffort (documentation: "Pod Quality of Service Classes")."""
+    if spec.resources is not None and (spec.resources.requests or spec.resources.limits):
+        wanted: Iterable[Any] = (spec.resources,)
+    else:
+        wanted = [c.resources for c in (*(spec.containers or ()), *(spec.initContainers or ()))]
+    requests: Amounts = {}
+    limits: Amounts = {}
+    guaranteed = True
+    for each in wanted:
+        _add(requests, _positive(each.requests))
+        limited = _positive(each.limits)
+        _add(limits, limited)
+        guaranteed = guaranteed and len(limited) == 2
+    if not requests and not limits:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed and requests == limits else "Burstable"
+
+
+def _positive(resources: dict[str, str] | None) -> Amounts:
+    counted = {name: value for name, value in (resources or {}).items() if name in ("cpu", "memory")}
+    return {name: amount for name, amount in _amounts(counted).items() if amount > 0}
