@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Literal
@@ -73,18 +73,37 @@ class Plugins:
 
     def call(self, hook: str, **arguments: Any) -> list[Any]:
         """Results of all enabled implementations of a hook. A plugin that raises is named in the PluginError."""
-        caller = getattr(self.hooks.hook, hook)
+        return [result for _, result in self._results(hook, arguments)]
+
+    def collect(self, hook: str, **arguments: Any) -> list[Any]:
+        """All drivers that implementations of a hook register."""
+        return [driver for _, drivers in self._results(hook, arguments) for driver in drivers]
+
+    def drivers(self, hook: str, **arguments: Any) -> dict[str, Any]:
+        """Drivers by name; PluginError when two plugins offer the same name."""
+        offered: dict[str, Any] = {}
+        by: dict[str, str] = {}
+        for plugin, drivers in self._results(hook, arguments):
+            for name, driver in drivers.items():
+                if name in offered:
+                    raise PluginError(f"plugins {by[name]!r} and {plugin!r} both offer {name!r} ({hook}); disable one of them")
+                offered[name], by[name] = driver, plugin
+        return offered
+
+    def _results(self, hook: str, arguments: dict[str, Any]) -> list[tuple[str, Any]]:
         results = []
-        for implementation in reversed(caller.get_hookimpls()):
+        for implementation in getattr(self.hooks.hook, hook).get_hookimpls():
             wanted = {name: arguments[name] for name in implementation.argnames}
             try:
                 result = implementation.function(**wanted)
+                if isinstance(result, Iterator):
+                    result = list(result)
             except Exception as e:
                 raise PluginError(f"plugin {implementation.plugin_name!r} failed in {hook}: {_told(e)}") from e
             if os.environ.get(TRACE):
                 print(f"kybern: {implementation.plugin_name}.{hook}({', '.join(wanted)}) -> {_short(result)}", file=sys.stderr)
             if result is not None:
-                results.append(result)
+                results.append((implementation.plugin_name, result))
         return results
 
 

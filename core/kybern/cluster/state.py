@@ -1,6 +1,6 @@
 """The directory of a cluster: what is in it, who runs it.
 
-`$KYBERN_HOME/<name>` (default `~/.kybern/<name>`): `cluster.json` (what it is), `pki/`, `store.db`,
+`$KYBERN_HOME/<name>` (default `~/.kybern/<name>`): `cluster.json` (what it is), `pki/`, `store/`,
 `nodes/`, `kubeconfig`, `lock` (held while a process runs it, with its pid) and `kybern.log`.
 """
 
@@ -68,7 +68,7 @@ class State:
 
     @property
     def store(self) -> Path:
-        return self.root / "store.db"
+        return self.root / "store"
 
     @property
     def nodes(self) -> Path:

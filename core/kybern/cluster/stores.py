@@ -14,17 +14,26 @@ from kybern.plugins import Plugins
 if TYPE_CHECKING:
     from kybern.store.interface import Store
 
-__all__ = ["chosen", "of_record"]
+__all__ = ["chosen", "of_record", "select"]
 
 
 def chosen(plugins: Plugins, config: Config, state: State | None, clock: Clock, start: Any = None) -> Store:
     """The store of `store.driver`; ConfigError when no enabled plugin offers it."""
-    drivers = {name: cls for offered in plugins.call("kybern_store", start=start) for name, cls in offered.items()}
-    cls: Any = drivers.get(config.store.driver)
-    if cls is None:
-        raise ConfigError(f"store.driver: {config.store.driver!r} is offered by no plugin; there are: {', '.join(sorted(drivers))}")
-    store: Store = cls(state.store if state else None, clock, config.store.options)
+    drivers = plugins.drivers("kybern_store", start=start)
+    cls = select(drivers, config.store.driver, "store.driver")
+    options_class = getattr(cls, "Options", None)
+    if options_class is None and config.store.options:
+        raise ConfigError(f"store.options: the {config.store.driver} store has no settings")
+    options = settings.structure(config.store.options, options_class, "store.options") if options_class else None
+    store: Store = cls(state.store if state else None, clock, options)
     return store
+
+
+def select(drivers: dict[str, Any], name: str, setting: str) -> Any:
+    """The driver of a name; ConfigError naming the setting when no enabled plugin offers it."""
+    if name not in drivers:
+        raise ConfigError(f"{setting}: {name!r} is offered by no plugin; there are: {', '.join(sorted(drivers)) or 'none'}")
+    return drivers[name]
 
 
 def of_record(state: State) -> Store:

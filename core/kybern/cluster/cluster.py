@@ -1,0 +1,324 @@
+"""A running cluster: makes every component from the configuration and its plugins, and joins them.
+
+This is the one place that knows both the server and its clients. Order: store, API server, bootstrap
+objects, informers, then controllers, scheduler and nodes, all supervised in one task group; stopping
+goes the other way round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from kybern import config as settings
+from kybern.api import registry
+from kybern.clock import Clock, SystemClock
+from kybern.cluster import stores
+from kybern.cluster.start import Start
+from kybern.cluster.state import State
+from kybern.config import Config, ConfigError
+from kybern.plugins import Plugins
+from kybern.plugins import load as load_plugins
+
+if TYPE_CHECKING:
+    from kybern.apiserver.server import APIServer
+    from kybern.client.interface import Client
+    from kybern.cluster.pki import PKI
+    from kybern.node.agent import NodeAgent
+    from kybern.reconcile.engine import Engine
+    from kybern.reconcile.events import Events
+    from kybern.reconcile.informers import Informers
+    from kybern.scheduler.scheduler import Scheduler
+    from kybern.store.interface import Store
+
+__all__ = ["Cluster", "running"]
+
+log = logging.getLogger("kybern")
+
+
+class Cluster:
+    """One cluster in this process and event loop. Use `running`, or `start` and `stop` in one task."""
+
+    server: APIServer
+    client: Client
+    """In process, as system:masters."""
+    informers: Informers
+    events: Events
+    engine: Engine
+    scheduler: Scheduler | None = None
+    nodes: NodeAgent | None = None
+    store: Store
+    pki: PKI
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        state: State,
+        clock: Clock | None = None,
+        plugins: Plugins | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`progress` is told each step in words. The caller holds the lock of `state`."""
+        self.config = config
+        self.state = state
+        self.clock = clock or SystemClock()
+        self.plugins = plugins or load_plugins(config.plugins.enable, config.plugins.disable)
+        self.url = ""
+        self._progress = progress
+        self._options: dict[str, Any] = {}
+        self._stack = AsyncExitStack()
+
+    def options(self, plugin: str) -> Any:
+        """A plugin's own section as its `Options` class; ConfigError when it does not fit."""
+        if plugin not in self._options:
+            cls = self.plugins[plugin].options_class
+            section = self.config.plugins.options.get(plugin, {})
+            if cls is None and section:
+                raise ConfigError(f"plugins.{plugin}: this plugin has no settings")
+            self._options[plugin] = settings.structure(section, cls, f"plugins.{plugin}") if cls else None
+        return self._options[plugin]
+
+    async def start(self) -> None:
+        """Bring everything up; returns when the cluster is ready. On failure everything is down again."""
+        try:
+            await self._start()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._stack.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Take everything down in order; what was accepted is finished."""
+        self.plugins.call("kybern_cluster_stopping", cluster=self)
+        with anyio.CancelScope(shield=True):
+            await self._stack.aclose()
+
+    async def _start(self) -> None:
+        self._check_options()
+        tasks = await self._stack.enter_async_context(_supervised())
+        self._make_pki()
+        start = self._join()
+        self._progress(f"opening the {self.config.store.driver} store")
+        self.store = stores.chosen(self.plugins, self.config, self.state, self.clock, start)
+        await self.store.start()
+        self._stack.push_async_callback(self.store.close)
+        await self._serve(start)
+        tasks.start_soon(self.informers.run)
+        tasks.start_soon(self.events.run)
+        for bootstrap in self.plugins.collect("kybern_bootstrap", start=start):
+            await bootstrap(self.client)
+        await self._run_components(tasks, start)
+        self.server.set_ready()
+        self.plugins.call("kybern_cluster_started", cluster=self)
+
+    def _check_options(self) -> None:
+        for name in self.config.plugins.options:
+            try:
+                self.options(name)
+            except KeyError:
+                raise ConfigError(f"plugins.{name}: there is no plugin of that name; see: kybern plugins") from None
+
+    def _make_pki(self) -> None:
+        from kybern.cluster.pki import PKI
+
+        self._progress("making certificates" if not self.state.pki.exists() else "checking certificates")
+        api = self.config.api
+        self.pki = PKI(self.state.pki, self.clock, hosts=tuple({api.address, *api.names}), service_ip=self._service_ip())
+        self.pki.ensure()
+
+    def _service_ip(self) -> str:
+        import ipaddress
+
+        try:
+            return str(ipaddress.ip_network(self.config.network.service_cidr)[1])
+        except (ValueError, IndexError) as e:
+            raise ConfigError(f"network.service_cidr: {self.config.network.service_cidr!r} is not an address range: {e}") from None
+
+    def _join(self) -> Start:
+        """The in-process client and the shared caches; they answer once the server serves."""
+        from kybern.cluster.inprocess import InProcessClient
+        from kybern.reconcile.events import Events
+        from kybern.reconcile.informers import Informers
+
+        kinds = registry.builtin()
+        self.client = InProcessClient(lambda: self.server)
+        self.informers = Informers(self.client, self.clock)
+        self.events = Events(self.client, self.clock)
+        return Start(
+            self.config, self.clock, self.state.root, self.pki, self.client, self.informers, self.events, kinds, self.options
+        )
+
+    async def _serve(self, start: Start) -> None:
+        """The API server over the store, listening."""
+        from kybern.apiserver.server import APIServer
+        from kybern.cluster.routes import routes
+
+        collect = self.plugins.collect
+        for kind in collect("kybern_resources", start=start):
+            start.registry.add(kind)
+        network = self.config.network
+        self.server = APIServer(
+            store=self.store,
+            registry=start.registry,
+            clock=self.clock,
+            authenticators=collect("kybern_authenticator", start=start),
+            authorizers=collect("kybern_authorizer", start=start),
+            admission=collect("kybern_admission", start=start),
+            reviews=collect("kybern_reviews", start=start),
+            routes=[*routes(self), *collect("kybern_routes", start=start)],
+            service_cidr=network.service_cidr,
+            node_port_range=network.node_port_range,
+        )
+        self._progress("starting the API server")
+        await self.server.start()
+        self._stack.push_async_callback(self.server.close)
+        listening = self._listen()
+        self.url = f"https://{_host(self.config.api.address)}:{listening.getsockname()[1]}"
+        await self.server.serve(listening, self.pki.server_ssl_context())
+
+    def _listen(self) -> socket.socket:
+        api = self.config.api
+        family = socket.AF_INET6 if ":" in api.address else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((api.address, api.port))
+        except OSError as e:
+            listening.close()
+            raise ConfigError(
+                f"api.port: cannot listen on {api.address}:{api.port}: {e.strerror}; "
+                "choose another with --port, or stop what listens there"
+            ) from None
+        listening.listen(1024)
+        listening.setblocking(False)
+        return listening
+
+    async def _run_components(self, tasks: anyio.abc.TaskGroup, start: Start) -> None:
+        from kybern.reconcile.engine import Engine
+
+        self.engine = Engine(self.client, self.clock, self.informers, self.events)
+        if self.config.controllers.enabled:
+            for controller in self.plugins.collect("kybern_controllers", start=start):
+                if controller.name not in self.config.controllers.disable:
+                    self.engine.add(controller)
+            self._progress("starting controllers")
+            tasks.start_soon(self.engine.run)
+        if self.config.scheduler.enabled:
+            self._progress("starting the scheduler")
+            self.scheduler = self._make_scheduler(start)
+            tasks.start_soon(self.scheduler.run)
+        if configured := node_configs(self.config):
+            self._progress(f"starting {len(configured)} node{'s' if len(configured) > 1 else ''}")
+            self.nodes = self._make_nodes(start, configured)
+            self.server.nodes = self.nodes.streams
+            tasks.start_soon(self.nodes.run)
+        tasks.start_soon(self.pki.keep_renewed)
+
+    def _make_scheduler(self, start: Start) -> Scheduler:
+        from kybern.scheduler.scheduler import Scheduler
+
+        policies = self.plugins.collect("kybern_scheduling_policy", start=start)
+        return Scheduler(
+            self.client, self.informers, self.clock, self.events.recorder("default-scheduler"), policies, self._scheduler_config()
+        )
+
+    def _scheduler_config(self) -> Any:
+        path = self.config.scheduler.config
+        if not path:
+            return None
+        import yaml
+
+        try:
+            return yaml.safe_load(Path(path).read_text())
+        except (OSError, yaml.YAMLError) as e:
+            raise ConfigError(f"scheduler.config: {path} cannot be read: {e}") from None
+
+    def _make_nodes(self, start: Start, configured: list[Any]) -> NodeAgent:
+        from kybern.node.agent import NodeAgent
+
+        drivers = self.plugins.drivers("kybern_runtime", start=start)
+        for node in configured:
+            stores.select(drivers, node.runtime, "nodes.runtime")
+        return NodeAgent(
+            self.client, self.informers, self.clock, self.events, nodes=configured, drivers=drivers, state_dir=self.state.nodes
+        )
+
+
+def node_configs(config: Config) -> list[Any]:
+    """The nodes that the configuration asks for."""
+    from kybern.node.config import NodeConfig, numbered_nodes
+
+    nodes = config.nodes
+    capacity = {"cpu": nodes.cpu, "memory": nodes.memory}
+    made = numbered_nodes(nodes.count, runtime=nodes.runtime, capacity=capacity, max_pods=nodes.pods)
+    for number, group in enumerate(nodes.group):
+        for i in range(group.count):
+            made.append(
+                NodeConfig(
+                    name=f"{group.name}-{i}",
+                    runtime=group.runtime or nodes.runtime,
+                    internal_ip=f"172.19.{number % 256}.{i % 250 + 2}",
+                    labels=group.labels,
+                    taints=[_taint(text) for text in group.taints],
+                    capacity={"cpu": group.cpu or nodes.cpu, "memory": group.memory or nodes.memory},
+                    max_pods=group.pods or nodes.pods,
+                )
+            )
+    return made
+
+
+def _taint(text: str) -> dict[str, str]:
+    key, _, rest = text.rpartition(":")
+    name, _, value = key.partition("=")
+    if not name or rest not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        raise ConfigError(f"nodes.group: taint {text!r} is not of the form key=value:Effect (NoSchedule, PreferNoSchedule, NoExecute)")
+    return {"key": name, "value": value, "effect": rest} if value else {"key": name, "effect": rest}
+
+
+def _host(address: str) -> str:
+    if address in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{address}]" if ":" in address else address
+
+
+@asynccontextmanager
+async def _supervised() -> AsyncIterator[anyio.abc.TaskGroup]:
+    """A task group that is cancelled and awaited when the cluster stops; a component that fails stops it."""
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def running(
+    config: Config | None = None,
+    *,
+    clock: Clock | None = None,
+    state_dir: Path | None = None,
+    plugins: Plugins | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> AsyncIterator[Cluster]:
+    """A cluster for the length of a `with` block. `state_dir` None: a temporary one."""
+    with tempfile.TemporaryDirectory(prefix="kybern-") as temporary:
+        state = State(state_dir or Path(temporary) / "cluster")
+        state.lock()
+        cluster = Cluster(config or Config(), state=state, clock=clock, plugins=plugins, progress=progress)
+        try:
+            await cluster.start()
+            try:
+                yield cluster
+            finally:
+                await asyncio.shield(cluster.stop())
+        finally:
+            state.unlock()

@@ -1,0 +1,99 @@
+"""The process that runs a cluster until it is told to stop (SIGTERM, SIGINT)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from kybern.cluster import kubeconfig
+from kybern.cluster.cluster import Cluster
+from kybern.cluster.state import Record, State, StateError
+from kybern.config import Config, ConfigError
+from kybern.plugins import PluginError
+from kybern.store.interface import StoreError
+
+__all__ = ["StartError", "serve"]
+
+
+class StartError(Exception):
+    """The cluster did not start; the text is for the user."""
+
+
+def serve(
+    state: State, config: Config, plain: dict[str, Any], progress: Callable[[str], None], ready: Callable[[Record], None]
+) -> None:
+    """Run the cluster of `state` until a signal. `plain` is the configuration as data, kept for later starts.
+
+    Raises StartError for everything a user can mend.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        state.lock()
+        _run(_serve(state, config, plain, progress, ready))
+    except (StateError, ConfigError, PluginError, StoreError) as e:
+        raise StartError(str(e)) from e
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    finally:
+        state.unlock()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The user's error inside a task group's, or the group."""
+    mendable, _ = group.split((StateError, ConfigError, PluginError, StoreError))
+    while mendable is not None:
+        inner = mendable.exceptions[0]
+        if not isinstance(inner, BaseExceptionGroup):
+            return StartError(str(inner))
+        mendable = inner
+    return group
+
+
+def _run(main: Any) -> None:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform: asyncio's own loop does as well, a little slower
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _serve(
+    state: State, config: Config, plain: dict[str, Any], progress: Callable[[str], None], ready: Callable[[Record], None]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    cluster = Cluster(config, state=state, progress=progress)
+    record = _previous(state)
+    await cluster.start()
+    try:
+        record = Record(name=config.name, url=cluster.url, port=int(cluster.url.rsplit(":", 1)[1]), config=plain)
+        state.write(record)
+        admin = cluster.pki.admin
+        kubeconfig.write(
+            state.kubeconfig,
+            kubeconfig.content(config.name, cluster.url, cluster.pki.ca_certificate, admin.certificate, admin.key),
+        )
+        _calm_the_collector()
+        ready(record)
+        await stop.wait()
+    finally:
+        await cluster.stop()
+
+
+def _previous(state: State) -> Record | None:
+    """The record of an earlier run; StateError when it is of a newer version or not ours."""
+    return state.read() if state.exists else None
+
+
+def _calm_the_collector() -> None:
+    """What start-up made lives as long as the process: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
