@@ -75,7 +75,7 @@ class Client(ABC):
         fields: str = "",
         bookmarks: bool = True,
     ) -> AsyncIterator[Event[K]]:
-        """Changes after `resource_version`, until the caller stops or the server ends it. StatusError 410: list again."""
+        """Changes after `resource_version`, until caller or server ends it. StatusError 410: list again."""
 
     @abstractmethod
     async def create(self, obj: K, *, dry_run: bool = False, field_manager: str = "") -> K:
@@ -122,7 +122,13 @@ class Client(ABC):
 
     @abstractmethod
     async def delete_collection(
-        self, kind: type[K], namespace: str = "", *, labels: str = "", fields: str = "", propagation: Propagation | None = None
+        self,
+        kind: type[K],
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        propagation: Propagation | None = None,
     ) -> None:
         """Delete all that match."""
 
@@ -131,8 +137,10 @@ class Client(ABC):
         """POST a Struct to a subresource: `binding`, `eviction`, `token`. Returns the answer's Struct or plain data."""
 
     @abstractmethod
-    async def raw(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    async def raw(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
         """Any path: (code, body). Does not raise on error codes."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027  a client without connections has nothing to do
         """Let go of connections."""

@@ -7,6 +7,7 @@ key; a conflict retries at once; one key is never reconciled twice at the same t
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -57,7 +58,7 @@ class Informer(ABC, Generic[K]):
         """Keep an index: `values(object)` are the index values it is found under. Idempotent by name."""
 
     @abstractmethod
-    def by_index(self, name: str, value: str) -> list[K]:
+    def by_index(self, name: str, value: str) -> builtins.list[K]:
         """Objects found under an index value."""
 
     @abstractmethod
@@ -129,7 +130,7 @@ class Controller(ABC):
     async def reconcile(self, key: Key) -> Result | None:
         """Make it so. Raise anything to be called again with back-off."""
 
-    async def run(self) -> None:
+    async def run(self) -> None:  # noqa: B027  optional, so not abstract
         """Optional background task beside the queue (periodic work); cancelled at shutdown."""
 
 

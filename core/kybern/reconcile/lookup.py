@@ -1,0 +1,45 @@
+"""Find an object that a decision depends on: in the shared informer, else by asking the server.
+
+An object that was written a moment ago may not have reached the informer; a refusal because of that
+would be wrong, so only the server's own "not found" counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from kybern.api.errors import StatusError
+from kybern.client.interface import Client
+from kybern.reconcile.interface import Informer
+
+K = TypeVar("K")
+
+__all__ = ["Lookup"]
+
+
+class Lookup(Generic[K]):
+    """Objects of one kind."""
+
+    def __init__(self, client: Client, informer: Informer[Any] | None, kind: type[K]) -> None:
+        """Without an informer the server is asked every time: for kinds that are rarely needed."""
+        self._client = client
+        self._informer = informer
+        self._kind = kind
+
+    async def get(self, name: str, namespace: str = "") -> K | None:
+        """The object, perhaps not the very newest state of it; None when there is none."""
+        known: K | None = self._informer.get(name, namespace) if self._informer is not None else None
+        return known if known is not None else await self.fresh(name, namespace)
+
+    async def fresh(self, name: str, namespace: str = "") -> K | None:
+        """The object as the server has it now."""
+        try:
+            return await self._client.get(self._kind, name, namespace)
+        except StatusError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def list(self) -> list[K]:
+        """All that the informer knows."""
+        return self._informer.list() if self._informer is not None else []

@@ -1,0 +1,21 @@
+"""The workload controllers: Deployment, ReplicaSet, ReplicationController."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kybern.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from kybern.cluster.start import Start
+    from kybern.reconcile.interface import Controller
+
+
+@hookimpl
+def kybern_controllers(start: Start) -> Iterable[Controller]:
+    from kybern_controllers_workloads.deployment import DeploymentController
+    from kybern_controllers_workloads.replicaset import ReplicaSetController
+    from kybern_controllers_workloads.replicationcontroller import ReplicationControllerController
+
+    return [DeploymentController(), ReplicaSetController(), ReplicationControllerController()]

@@ -1,0 +1,272 @@
+"""Keeps a number of identical pods: the loop that ReplicaSet and ReplicationController share.
+
+A reconcile claims the pods that its selector means, decides how many to create or which to delete,
+does so, and writes the status. What it did and the pod informer has not shown yet it remembers as
+expectations, so that a stale cache never makes it act twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+import attrs
+
+from kybern.api import types
+from kybern.api.errors import StatusError
+from kybern.api.time import format_time
+from kybern.reconcile.bursts import all_at_once, slow_start
+from kybern.reconcile.expectations import Expectations
+from kybern.reconcile.interface import Context, Controller, Key, Result
+from kybern.reconcile.owners import claim, controller_of
+from kybern.reconcile.pods import (
+    deletion_order,
+    is_active,
+    is_available,
+    is_finished,
+    is_ready,
+    is_terminating,
+    owner_index,
+    pod_from_template,
+    ready_since,
+)
+
+BURST = 500
+"""Pods created or deleted in one reconcile at most."""
+SETTLING = 20e-6
+"""Seconds a pod's change may wait per pod of the set: a set of 5,000 looks at its pods ten times a second."""
+
+
+@attrs.frozen
+class Plan:
+    """What to do about the pods."""
+
+    create: int = 0
+    delete: Sequence[Any] = ()
+
+
+def decide(replicas: int, pods: Sequence[Any], neighbours: Callable[[], Iterable[Any]], now: float) -> Plan:
+    """How to come from the active `pods` to `replicas`. `neighbours`: pods that should rather be spread apart."""
+    surplus = len(pods) - replicas
+    if surplus < 0:
+        return Plan(create=min(-surplus, BURST))
+    if surplus == 0:
+        return Plan()
+    count = min(surplus, BURST)
+    chosen = pods if count == len(pods) else deletion_order(pods, neighbours(), now)
+    return Plan(delete=chosen[:count])
+
+
+@attrs.frozen
+class Count:
+    """What the status says about the pods."""
+
+    replicas: int
+    fully_labeled: int
+    ready: int
+    available: int
+    terminating: int
+
+
+def count(pods: Sequence[Any], template_labels: dict[str, str], min_ready_seconds: int, now: float) -> Count:
+    """Tally the claimed pods."""
+    active = [pod for pod in pods if is_active(pod)]
+    wanted = template_labels.items()
+    ready = [pod for pod in active if is_ready(pod)]
+    return Count(
+        replicas=len(active),
+        fully_labeled=sum(wanted <= (pod.metadata.labels or {}).items() for pod in active),
+        ready=len(ready),
+        available=sum(is_available(pod, min_ready_seconds, now) for pod in ready) if min_ready_seconds else len(ready),
+        terminating=sum(is_terminating(pod) for pod in pods),
+    )
+
+
+def next_available(pods: Iterable[Any], min_ready_seconds: int, now: float) -> float | None:
+    """Seconds until the next ready pod becomes available; None when none is about to."""
+    waits = [
+        since + min_ready_seconds - now
+        for pod in pods
+        if is_active(pod) and (since := ready_since(pod)) is not None and since + min_ready_seconds > now
+    ]
+    return min(waits, default=None)
+
+
+def failure_condition(old: Sequence[Any], error: Exception | None, creating: bool, make: type[Any], now: float) -> Any:
+    """The conditions with ReplicaFailure set, kept or taken away, as the last attempt went."""
+    others = [c for c in old if c.type != "ReplicaFailure"]
+    known = next((c for c in old if c.type == "ReplicaFailure"), None)
+    if error is None:
+        return others or None
+    if known is not None:
+        return list(old)
+    failure = make(
+        type="ReplicaFailure",
+        status="True",
+        reason="FailedCreate" if creating else "FailedDelete",
+        message=str(error),
+        lastTransitionTime=format_time(now),
+    )
+    return [*others, failure]
+
+
+class ReplicasController(Controller):
+    """Subclasses say which kind it is and how its spec is read."""
+
+    kind: type[Any]
+    condition: type[Any]
+    counts_terminating: ClassVar[bool] = False
+
+    def selector(self, owner: Any) -> Callable[[Any], bool]:
+        """The spec's selector as a test of labels."""
+        raise NotImplementedError
+
+    def neighbours(self, owner: Any) -> Iterable[Any]:
+        """Pods of the same kin (those of the owner's siblings too)."""
+        return self.pods.by_index("owner", owner.metadata.uid)
+
+    def setup(self, context: Context) -> None:
+        from kybern.api.core import Pod
+
+        self.context = context
+        self.client, self.clock, self.events = context.client, context.clock, context.events
+        self.expectations = Expectations(context.clock)
+        self.owners = context.watch(self.kind)
+        self.pods = context.informer(Pod)
+        self.pods.add_index("owner", owner_index)
+        self.pods.on_change(self.pod_changed)
+
+    def pod_changed(self, old: Any, new: Any) -> None:
+        """Wake the pod's owner, and those whose selector means a pod that nobody owns."""
+        if new is None:
+            self._saw_deletion(old)
+            return
+        key = self._owner_key(new)
+        if old is not None and key != (before := self._owner_key(old)) and before is not None:
+            self.context.enqueue(before)
+        if key is None:
+            if not new.metadata.deletionTimestamp:
+                self._wake_matching(new)
+            return
+        last = False
+        if new.metadata.deletionTimestamp:
+            last = self.expectations.deleted(key, new.metadata.uid)
+        elif old is None:
+            last = self.expectations.created(key)
+        self._wake(key, at_once=last)
+
+    def _saw_deletion(self, pod: Any) -> None:
+        key = self._owner_key(pod)
+        if key is not None:
+            self._wake(key, at_once=self.expectations.deleted(key, pod.metadata.uid))
+
+    def _wake(self, key: Key, at_once: bool) -> None:
+        owner: Any = self.owners.get(key.name, key.namespace)
+        replicas = (owner.status.replicas or 0) if owner is not None else 0
+        # Many pods change at once when a large set starts; looking at all of them each time is quadratic.
+        self.context.enqueue(key, SETTLING * replicas if replicas > 50 and not at_once else 0.0)
+
+    def _wake_matching(self, pod: Any) -> None:
+        for owner in self.owners.list(pod.metadata.namespace):
+            if self.selector(owner)(pod.metadata.labels):
+                self.context.enqueue(Key(owner.metadata.namespace, owner.metadata.name))
+
+    def _owner_key(self, pod: Any) -> Key | None:
+        reference = controller_of(pod)
+        if reference is None or reference.kind != self.kind.__name__:
+            return None
+        return Key(pod.metadata.namespace, reference.name)
+
+    async def reconcile(self, key: Key) -> Result | None:
+        owner: Any = self.owners.get(key.name, key.namespace)
+        if owner is None:
+            self.expectations.forget(key)
+            return None
+        uid, namespace = owner.metadata.uid, key.namespace
+        candidates = self.pods.by_index("owner", uid) + self.pods.by_index("owner", f"orphans/{namespace}")
+        pods = await claim(self.client, owner, candidates, self.selector(owner), adoptable=_unfinished)
+        wait = self.expectations.wait(key)
+        plan, error = Plan(), None
+        if not wait and not owner.metadata.deletionTimestamp:
+            active = [pod for pod in pods if is_active(pod)]
+            plan = decide(owner.spec.replicas or 0, active, lambda: self.neighbours(owner), self.clock.now())
+            error = await self._carry_out(key, owner, plan)
+        await self._write_status(owner, pods, plan, error)
+        if error is not None:
+            raise error
+        return self._when_again(owner, pods, wait)
+
+    def _when_again(self, owner: Any, pods: Sequence[Any], wait: float) -> Result | None:
+        min_ready = owner.spec.minReadySeconds or 0
+        soon = next_available(pods, min_ready, self.clock.now()) if min_ready else None
+        waits = [seconds for seconds in (wait or None, soon) if seconds is not None]
+        return Result(min(waits)) if waits else None
+
+    async def _carry_out(self, key: Key, owner: Any, plan: Plan) -> Exception | None:
+        if plan.create:
+            return await self._create(key, owner, plan.create)
+        if plan.delete:
+            return await self._delete(key, owner, plan.delete)
+        return None
+
+    async def _create(self, key: Key, owner: Any, number: int) -> Exception | None:
+        self.expectations.expect(key, creations=number)
+
+        async def create_one(_: int) -> None:
+            try:
+                pod = await self.client.create(pod_from_template(owner, owner.spec.template))
+            except StatusError as error:
+                if not _namespace_ends(error):
+                    self.events.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+                raise
+            self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
+
+        created, error = await slow_start(number, create_one)
+        self.expectations.created(key, number - created)
+        # In a namespace that is being deleted nothing can be created any more, however often it is tried.
+        return None if isinstance(error, StatusError) and _namespace_ends(error) else error
+
+    async def _delete(self, key: Key, owner: Any, pods: Sequence[Any]) -> Exception | None:
+        self.expectations.expect(key, deletions=[pod.metadata.uid for pod in pods])
+
+        async def delete_one(pod: Any) -> None:
+            metadata = pod.metadata
+            try:
+                await self.client.delete(type(pod), metadata.name, metadata.namespace, uid=metadata.uid)
+            except StatusError as error:
+                self.expectations.deleted(key, metadata.uid)
+                if error.code in (404, 409):
+                    return
+                self.events.event(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
+                raise
+            self.events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {metadata.name}")
+
+        errors = await all_at_once(pods, delete_one)
+        return errors[0] if errors else None
+
+    async def _write_status(self, owner: Any, pods: Sequence[Any], plan: Plan, error: Exception | None) -> None:
+        now = self.clock.now()
+        labels = owner.spec.template.metadata.labels or {}
+        counted = count(pods, labels, owner.spec.minReadySeconds or 0, now)
+        changed = types.copy(owner)
+        status = changed.status
+        status.replicas = counted.replicas
+        status.fullyLabeledReplicas = counted.fully_labeled or None
+        status.readyReplicas = counted.ready or None
+        status.availableReplicas = counted.available or None
+        status.observedGeneration = owner.metadata.generation
+        if self.counts_terminating:
+            status.terminatingReplicas = counted.terminating
+        old = status.conditions or []
+        status.conditions = failure_condition(old, error, bool(plan.create), self.condition, now)
+        if status != owner.status:
+            await self.client.update_status(changed)
+
+
+def _unfinished(pod: Any) -> bool:
+    return not is_finished(pod)
+
+
+def _namespace_ends(error: StatusError) -> bool:
+    causes = (error.details or {}).get("causes") or ()
+    return error.code == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
