@@ -1,0 +1,229 @@
+"""The scheduling cycle: find the nodes that can take a pod, score them, pick one. Plain code, no I/O.
+
+Large clusters are sampled as upstream does it: the search starts where the last one stopped and ends
+when enough nodes were found. With numpy columns all nodes are filtered at once and the sample is cut
+out of the result, which is the same choice, made faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kybern.scheduler.diagnosis import NO_NODES, Diagnosis, FitError
+from kybern.scheduler.nodeinfo import NodeInfo
+from kybern.scheduler.podinfo import PodInfo
+from kybern.scheduler.policy import Code, CycleState, Handle, Policy, Status
+from kybern.scheduler.profile import Profile, overrides
+from kybern.scheduler.snapshot import Snapshot
+
+__all__ = ["Cycle", "NoNodes", "nodes_to_find"]
+
+MIN_NODES = 100
+"""No search stops before it has found so many."""
+MIN_PERCENTAGE = 5
+FEW = 32
+"""A search among so few nodes is not worth columns."""
+
+
+class NoNodes(Exception):
+    """The cluster has no nodes at all."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_NODES)
+
+
+def nodes_to_find(nodes: int, percentage: int | None) -> int:
+    """How many feasible nodes are enough; `percentage` None or 0: fewer percent, the larger the cluster."""
+    if nodes < MIN_NODES:
+        return nodes
+    adaptive = max(50 - nodes // 125, MIN_PERCENTAGE)
+    return max(nodes * (percentage or adaptive) // 100, MIN_NODES)
+
+
+class Cycle:
+    """Picks nodes. Remembers only where the next search begins."""
+
+    def __init__(self, handle: Handle, percentage_of_nodes: int = 0) -> None:
+        self._handle = handle
+        self._percentage = percentage_of_nodes
+        self._start = 0
+
+    def select(self, profile: Profile, state: CycleState, pod: PodInfo) -> str:
+        """The name of the best node. FitError when none can take the pod, NoNodes when there is none."""
+        snapshot = self._handle.snapshot
+        if not snapshot.nodes:
+            raise NoNodes
+        feasible = self._feasible(profile, state, pod, snapshot)
+        if len(feasible) == 1:
+            return snapshot.nodes[feasible[0]].name
+        return snapshot.nodes[self._best(profile, state, pod, snapshot, feasible)].name
+
+    def _feasible(self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Any:
+        """Rows of nodes that can take the pod: a list or an array, never empty."""
+        diagnosis = Diagnosis(len(snapshot.nodes))
+        names, narrowed, objection = profile.pre_filter(state, pod, snapshot)
+        diagnosis.rejected_by.update(narrowed)
+        if objection is not None:
+            diagnosis.absent = objection
+            diagnosis.before_filter = objection.message
+            diagnosis.rejected_by.add(objection.policy)
+            raise FitError(diagnosis)
+        nominated = self._nominated(profile, state, pod, snapshot)
+        if nominated is not None:
+            return [nominated.row]
+        if names is not None:
+            text = f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(narrowed))}]"
+            diagnosis.absent = Status(Code.UNRESOLVABLE, (text,))
+            rows: Any = [snapshot.by_name[n].row for n in names if n in snapshot.by_name]
+        else:
+            rows = snapshot.order
+        found = self._search(profile, state, pod, snapshot, rows, diagnosis)
+        if len(found) == 0:
+            raise FitError(diagnosis)
+        return found
+
+    def _nominated(self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> NodeInfo | None:
+        """The node that was made free for this pod, if it fits there now."""
+        info = snapshot.by_name.get(self._handle.nominator.node_of(pod.uid))
+        if info is not None and profile.filter_with_nominated(state, pod, info) is None:
+            return info
+        return None
+
+    def _search(
+        self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Sequence[int], diagnosis: Diagnosis
+    ) -> Any:
+        wanted = nodes_to_find(len(rows), self._percentage_of(profile)) if profile.scorers else 1
+        start = self._start % len(rows) if rows else 0
+        if snapshot.numpy is None or len(rows) <= FEW:
+            found, looked_at = self._one_by_one(profile, state, pod, snapshot, rows, start, wanted, diagnosis)
+        else:
+            found, looked_at = self._at_once(profile, state, pod, snapshot, rows, start, wanted)
+            if len(found) == 0:
+                self._one_by_one(profile, state, pod, snapshot, rows, start, wanted, diagnosis)
+        self._start = (self._start + looked_at) % len(snapshot.nodes)
+        return found
+
+    def _percentage_of(self, profile: Profile) -> int:
+        return self._percentage if profile.percentage_of_nodes is None else profile.percentage_of_nodes
+
+    def _one_by_one(
+        self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Sequence[int], start: int, wanted: int,
+        diagnosis: Diagnosis,
+    ) -> tuple[list[int], int]:  # fmt: skip
+        found: list[int] = []
+        for looked_at in range(len(rows)):
+            info = snapshot.nodes[rows[(start + looked_at) % len(rows)]]
+            objection = profile.filter_with_nominated(state, pod, info)
+            if objection is None:
+                found.append(info.row)
+                if len(found) == wanted:
+                    return found, looked_at + 1
+            else:
+                diagnosis.statuses[info.name] = objection
+                diagnosis.rejected_by.add(objection.policy)
+        return found, len(rows)
+
+    def _at_once(
+        self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Sequence[int], start: int, wanted: int
+    ) -> tuple[Any, int]:
+        numpy = snapshot.numpy
+        fits, rest = _mask(profile, state, pod, snapshot)
+        for name in self._handle.nominator.nodes():
+            info = snapshot.by_name.get(name)
+            if info is not None and fits[info.row]:
+                fits[info.row] = profile.filter_with_nominated(state, pod, info) is None
+        order = snapshot.order_array
+        ordered = numpy.flatnonzero(fits if order is None else fits[order])
+        first = int(numpy.searchsorted(ordered, start))
+        if rest:
+            positions, looked_at = _finish(rest, state, pod, snapshot, [*ordered[first:], *ordered[:first]], start, wanted)
+        else:
+            positions = ordered[first : first + wanted]
+            if len(positions) < wanted:
+                positions = numpy.concatenate([positions, ordered[: min(first, wanted - len(positions))]])
+            complete = len(positions) == wanted
+            looked_at = (int(positions[-1]) - start) % len(rows) + 1 if complete else len(rows)
+        return (positions if order is None else order[positions]), looked_at
+
+    def _best(self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Any) -> int:
+        """The row with the highest weighted score; chance decides between equals."""
+        if not profile.scorers:
+            return int(rows[0])
+        infos = _Rows(snapshot.nodes, rows)
+        profile.pre_score(state, pod, infos)
+        total: Any = None
+        for policy, weight in profile.scorers:
+            if policy.name in state.skip_score:
+                continue
+            scores = policy.normalize(state, pod, infos, _scores(policy, state, pod, snapshot, infos, rows))
+            if snapshot.numpy is not None:
+                scores = snapshot.numpy.asarray(scores) * weight
+                total = scores if total is None else total + scores
+            else:
+                total = [t + s * weight for t, s in zip(total or [0] * len(rows), scores, strict=True)]
+        return self._choose(total, rows, snapshot.numpy)
+
+    def _choose(self, total: Any, rows: Any, numpy: Any) -> int:
+        random = self._handle.random
+        if total is None:
+            return int(rows[random.randrange(len(rows))])
+        if numpy is not None:
+            best = numpy.flatnonzero(total == total.max())
+        else:
+            highest = max(total)
+            best = [i for i, t in enumerate(total) if t == highest]
+        return int(rows[best[random.randrange(len(best))]])
+
+
+class _Rows(Sequence[NodeInfo]):
+    """The nodes of some rows, looked up only when a policy really goes through them."""
+
+    __slots__ = ("_nodes", "_rows")
+
+    def __init__(self, nodes: Sequence[NodeInfo], rows: Any) -> None:
+        self._nodes = nodes
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._nodes[self._rows[i]]
+
+
+def _mask(profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> tuple[Any, list[Policy]]:
+    """(which rows pass all filters that know columns, the filters that do not)."""
+    fits = snapshot.numpy.ones(len(snapshot.nodes), dtype=bool)
+    rest: list[Policy] = []
+    for policy in profile.filters:
+        if policy.name in state.skip_filter:
+            continue
+        if not overrides(policy, "filter_all"):
+            rest.append(policy)
+            continue
+        passed = policy.filter_all(state, pod, snapshot)
+        if passed is not None:
+            fits &= passed
+    return fits, rest
+
+
+def _finish(
+    filters: list[Policy], state: CycleState, pod: PodInfo, snapshot: Snapshot, positions: list[int], start: int, wanted: int
+) -> tuple[Any, int]:
+    """Ask the filters without columns, node by node until enough are found: (positions in the order, nodes looked at)."""
+    size, order = len(snapshot.nodes), snapshot.order
+    found: list[int] = []
+    for position in positions:
+        info = snapshot.nodes[order[position]]
+        if all(p.filter(state, pod, info) is None for p in filters):
+            found.append(position)
+            if len(found) == wanted:
+                return snapshot.numpy.array(found), (position - start) % size + 1
+    return snapshot.numpy.array(found, dtype=int), size
+
+
+def _scores(policy: Policy, state: CycleState, pod: PodInfo, snapshot: Snapshot, infos: Sequence[NodeInfo], rows: Any) -> Any:
+    if snapshot.numpy is not None and overrides(policy, "score_all"):
+        return policy.score_all(state, pod, snapshot, snapshot.numpy.asarray(rows))
+    return [policy.score(state, pod, info) for info in infos]

@@ -1,0 +1,34 @@
+"""Which taints a pod tolerates (API reference, `Toleration`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kybern.scheduler.nodeinfo import Taint
+
+__all__ = ["HARD", "first_untolerated", "tolerates"]
+
+HARD = ("NoSchedule", "NoExecute")
+"""Effects that keep a pod off a node."""
+
+
+def tolerates(toleration: Any, taint: Taint) -> bool:
+    """Whether this toleration covers this taint."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    if toleration.operator == "Exists":
+        return True
+    return bool(toleration.key) and (toleration.value or "") == taint.value
+
+
+def first_untolerated(
+    tolerations: Sequence[Any] | None, taints: Iterable[Taint], effects: Sequence[str] = HARD
+) -> Taint | None:
+    """The first taint with one of these effects that no toleration covers."""
+    for taint in taints:
+        if taint.effect in effects and not any(tolerates(t, taint) for t in tolerations or ()):
+            return taint
+    return None

@@ -1,0 +1,23 @@
+"""The policies in upstream's default order: cheap and decisive filters first."""
+
+from __future__ import annotations
+
+from kybern.scheduler.policy import Policy
+
+from kybern_scheduler_policies.default_binder import DefaultBinder
+from kybern_scheduler_policies.node_affinity import NodeAffinity
+from kybern_scheduler_policies.node_resources_fit import NodeResourcesFit
+from kybern_scheduler_policies.node_unschedulable import NodeUnschedulable
+from kybern_scheduler_policies.priority_sort import PrioritySort
+from kybern_scheduler_policies.scheduling_gates import SchedulingGates
+from kybern_scheduler_policies.taint_toleration import TaintToleration
+
+POLICIES: list[type[Policy]] = [
+    SchedulingGates,
+    PrioritySort,
+    NodeUnschedulable,
+    TaintToleration,
+    NodeAffinity,
+    NodeResourcesFit,
+    DefaultBinder,
+]
