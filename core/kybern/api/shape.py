@@ -266,6 +266,7 @@ Any other optional struct field is a pointer: None when absent, kept when given 
 
 POINTER_STRUCTS = _names("""
 CSINode: status
+IPAddressSpec: parentRef
 """)
 """Fields named spec or status of whole objects that are pointers after all, so absent when not given."""
 
@@ -281,7 +282,7 @@ TokenRequestSpec: boundObjectRef expirationSeconds
 core/v1.Event: eventTime firstTimestamp lastTimestamp reportingComponent reportingInstance
 events/v1.Event: deprecatedFirstTimestamp deprecatedLastTimestamp eventTime
 core/v1.EventSeries: lastObservedTime
-EndpointSlice: ports
+EndpointSlice: endpoints ports
 ClusterRole: rules
 Role: rules
 RoleRef: apiGroup

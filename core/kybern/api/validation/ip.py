@@ -21,6 +21,7 @@ __all__ = [
     "family",
     "parse_address",
     "parse_network",
+    "strictly_within",
     "validate_address",
     "validate_endpoint_address",
     "validate_network",
@@ -117,20 +118,14 @@ def network_faults(text: str) -> list[str]:
     if network is None:
         return [NETWORK_TEXT]
     head, _, bits = text.partition("/")
-    faults = []
-    if _drop_zeros(head) != head:
-        faults.append("must not have leading 0s in IP")
-    if len(bits) > 1 and bits.startswith("0"):
-        faults.append("must not have leading 0s in prefix length")
-    mapped = getattr(ipaddress.ip_address(_drop_zeros(head)), "ipv4_mapped", None)
-    if mapped is not None:
-        faults.append("must not have an IPv4-mapped IPv6 address")
-    elif ipaddress.ip_address(_drop_zeros(head)) != network.network_address:
-        faults.append(
-            "must not have bits set beyond the prefix length; "
-            f'should be "{network.network_address}/{network.prefixlen}"'
-        )
-    return faults
+    if _drop_zeros(head) != head or (len(bits) > 1 and bits.startswith("0")):
+        return ["must not have leading 0s in IP or prefix length"]
+    address = ipaddress.ip_address(head)
+    if getattr(address, "ipv4_mapped", None) is not None:
+        return ["must not have an IPv4-mapped IPv6 address"]
+    if address != network.network_address:
+        return ["must not have bits set beyond the prefix length"]
+    return []
 
 
 def validate_network(errors: Errors, path: Path, text: str, strict: bool = True) -> None:
@@ -140,11 +135,18 @@ def validate_network(errors: Errors, path: Path, text: str, strict: bool = True)
         errors.invalid(path, text, fault)
 
 
+def strictly_within(inner: Network, outer: Network) -> bool:
+    """Whether every address of `inner` is in `outer`, which has more."""
+    if inner.version != outer.version:
+        return False
+    return inner.network_address in outer and inner.prefixlen > outer.prefixlen
+
+
 def validate_endpoint_address(errors: Errors, path: Path, text: str) -> None:
     """Endpoints may not point at addresses that would let a user reach the node or the cloud's metadata."""
     address = parse_address(text)
     if address is None:
-        errors.invalid(path, text, ADDRESS_TEXT)
+        errors.invalid(path, text, "must be a valid IP address")
         return
     if address.is_unspecified:
         errors.invalid(path, text, f"may not be unspecified ({text})")
