@@ -24,6 +24,7 @@ __all__ = [
     "Lock",
     "connect",
     "create",
+    "error_code",
     "explain",
     "get_meta",
     "make_durable",
@@ -96,9 +97,14 @@ def set_meta(db: sqlite3.Connection, name: str, value: int) -> None:
     db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
 
 
+def error_code(error: BaseException | None) -> int:
+    """sqlite's primary result code of an error; 0: it has none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def explain(error: sqlite3.Error | OSError, file: Path) -> str:
     """What went wrong, and what to do about it."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = error_code(error)
     if code == sqlite3.SQLITE_FULL:
         return f"no space is left for {file}: make room on its disk; nothing acknowledged is lost"
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
@@ -175,7 +181,7 @@ def _retire(file: Path) -> int:
         revision = max(int(newest) // MAX_OPS, get_meta(db, "oldest", 1))
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        if error_code(error) not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise
         revision = 0
     finally:

@@ -321,8 +321,7 @@ class SqliteStore(LocalStore):
         """A full disk may get room again. After any other failure nobody knows what the disk holds: stop
         writing until a restart has read it back."""
         batch.fail(error)
-        cause = error.__cause__
-        if not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+        if database.error_code(error.__cause__) != sqlite3.SQLITE_FULL:
             log.error("the store stops accepting writes: %s", error)
             self._broken = error
             for request in self._queue:
