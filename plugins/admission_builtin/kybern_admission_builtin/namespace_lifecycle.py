@@ -8,7 +8,7 @@ from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
 from kybern.apiserver.admission import Admission, AdmissionRequest
 from kybern.clock import Clock
-from kybern_admission_builtin.lookup import Lookup
+from kybern.reconcile.lookup import Lookup
 from kybern_admission_builtin.refusal import forbidden
 
 __all__ = ["NamespaceLifecycle"]

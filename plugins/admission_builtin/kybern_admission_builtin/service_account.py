@@ -9,7 +9,7 @@ from typing import Any
 from kybern.api.kind import Kind
 from kybern.apiserver.admission import Admission, AdmissionRequest
 from kybern.clock import Clock
-from kybern_admission_builtin.lookup import Lookup
+from kybern.reconcile.lookup import Lookup
 from kybern_admission_builtin.refusal import forbidden
 
 __all__ = ["ServiceAccount"]

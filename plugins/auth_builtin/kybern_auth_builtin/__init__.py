@@ -14,12 +14,15 @@ import attrs
 from kybern.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from kybern.apiserver.admission import Admission
     from kybern.apiserver.authentication import Authenticator
     from kybern.apiserver.authorization import Authorizer
+    from kybern.apiserver.reviews import Review
+    from kybern.apiserver.routes import Route
     from kybern.client.interface import Client
     from kybern.cluster.start import Start
 
-__all__ = ["Options", "kybern_authenticator", "kybern_authorizer"]
+__all__ = ["Options"]
 
 
 @attrs.frozen
@@ -28,34 +31,60 @@ class Options:
 
     anonymous_paths: tuple[str, ...] = ("/healthz", "/livez", "/readyz")
     """Paths that answer without credentials; `["*"]`: all (authorization still applies)."""
+    issuer: str = "https://kubernetes.default.svc"
+    """Issuer of service-account tokens."""
+    former_issuers: tuple[str, ...] = ()
+    """Issuers whose tokens are still good."""
+    audiences: tuple[str, ...] = ()
+    """What this API server is called in tokens; the issuer when empty."""
+    trusted_key_files: tuple[str, ...] = ()
+    """PEM files of further public keys that sign good tokens."""
+    longest_token_seconds: int = 0
+    """Tokens are cut to this lifetime; 0: no limit."""
+    stretch_tokens: bool = True
+    """Pods' tokens live a year, for clients that read them only once."""
 
 
 @hookimpl
 def kybern_authenticator(start: Start) -> Iterable[Authenticator]:
-    from pathlib import Path
+    from kybern_auth_builtin.parts import authenticators
 
-    from kybern_auth_builtin.anonymous import AnonymousAuthenticator
-    from kybern_auth_builtin.certificate import CertificateAuthenticator
-
-    options = start.options("auth_builtin")
-    yield CertificateAuthenticator(start.clock)
-    if start.config.api.token_file:
-        from kybern_auth_builtin.token_file import TokenFileAuthenticator, read_token_file
-
-        yield TokenFileAuthenticator(read_token_file(Path(start.config.api.token_file)))
-    yield AnonymousAuthenticator(options.anonymous_paths)
+    return authenticators(start)
 
 
 @hookimpl
 def kybern_authorizer(start: Start) -> Iterable[Authorizer]:
     from kybern_auth_builtin.masters import MastersAuthorizer
+    from kybern_auth_builtin.node import NodeAuthorizer
     from kybern_auth_builtin.rbac import RBACAuthorizer, grants
 
-    return [MastersAuthorizer(), RBACAuthorizer(grants(start.informers))]
+    return [MastersAuthorizer(), NodeAuthorizer(start.informers), RBACAuthorizer(grants(start.informers))]
 
 
+@hookimpl
+def kybern_admission(start: Start) -> Iterable[Admission]:
+    from kybern_auth_builtin.escalation import EscalationCheck
+    from kybern_auth_builtin.rbac import grants
+
+    return [EscalationCheck(grants(start.informers))]
+
+
+@hookimpl
+def kybern_reviews(start: Start) -> Iterable[Review]:
+    from kybern_auth_builtin.parts import reviews
+
+    return reviews(start)
+
+
+@hookimpl
+def kybern_routes(start: Start) -> Iterable[Route]:
+    from kybern_auth_builtin.parts import routes
+
+    return routes(start)
+
+
+@hookimpl
 def kybern_bootstrap(start: Start) -> Iterable[Callable[[Client], Awaitable[None]]]:
-    """Default roles and bindings; to be run when the server answers and before it is ready."""
     from kybern_auth_builtin.reconcile_policy import reconcile_policy
 
     return [reconcile_policy]

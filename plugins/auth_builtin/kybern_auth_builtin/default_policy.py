@@ -8,7 +8,7 @@ from typing import Any
 from kybern_auth_builtin.controller_roles import CONTROLLER_ROLES
 from kybern_auth_builtin.default_roles import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 
-__all__ = ["AUTOUPDATE", "default_policy"]
+__all__ = ["AUTOUPDATE", "default_policy", "node_rules"]
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 """Annotation: `false` on a default object keeps our hands off it."""
@@ -44,6 +44,18 @@ def default_policy() -> list[Plain]:
         role = other[-1] if other else name
         objects.append(_object("RoleBinding", name, namespace, roleRef=_ref("Role", role), subjects=subjects))
     return objects
+
+
+def node_rules() -> frozenset[tuple[str, str, str]]:
+    """(verb, group, resource) of everything the default role `system:node` allows."""
+    rules = next(rules for head, rules in _blocks(CLUSTER_ROLES) if head == "system:node")
+    return frozenset(
+        (verb, group, resource)
+        for rule in rules
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    )
 
 
 def _object(kind: str, name: str, namespace: str = "", **fields: Any) -> Plain:

@@ -234,10 +234,10 @@ def grants(informers: Informers) -> Grants:
     if known is not None:
         return known
     followed = _FOLLOWED[informers] = Grants()
-    for kind in (Role, ClusterRole):
-        informers.informer(kind).on_change(followed.change_role)
-    for kind in (RoleBinding, ClusterRoleBinding):
-        informers.informer(kind).on_change(followed.change_binding)
+    informers.informer(Role).on_change(followed.change_role)
+    informers.informer(ClusterRole).on_change(followed.change_role)
+    informers.informer(RoleBinding).on_change(followed.change_binding)
+    informers.informer(ClusterRoleBinding).on_change(followed.change_binding)
     return followed
 
 

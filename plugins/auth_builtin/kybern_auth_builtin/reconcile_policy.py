@@ -28,7 +28,7 @@ async def reconcile_policy(client: Client) -> None:
     for name, cls in classes.items():
         for item in (await client.list(cls)).items:
             existing[name, item.metadata.namespace or "", item.metadata.name] = item
-    wanted = [types.from_plain(classes[plain["kind"]], plain) for plain in default_policy()]
+    wanted: list[Any] = [types.from_plain(classes[plain["kind"]], plain) for plain in default_policy()]
     changes = (
         _reconcile(client, want, existing.get((want.kind, want.metadata.namespace or "", want.metadata.name)))
         for want in wanted

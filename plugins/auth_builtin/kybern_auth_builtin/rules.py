@@ -78,7 +78,8 @@ def _pieces(rule: Rule) -> Iterable[Rule]:
             yield Rule((verb,), urls=(url,))
         for group in rule.api_groups:
             for resource in rule.resources:
-                for names in [(n,) for n in rule.resource_names] or [()]:
+                names: tuple[str, ...]
+                for names in [(name,) for name in rule.resource_names] or ((),):
                     yield Rule((verb,), (group,), (resource,), names)
 
 

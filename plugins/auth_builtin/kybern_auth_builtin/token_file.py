@@ -18,8 +18,10 @@ class TokenFileAuthenticator(Authenticator):
     name = "token-file"
     order = 20
 
-    def __init__(self, users: dict[str, User]) -> None:
+    def __init__(self, users: dict[str, User], audiences: tuple[str, ...] = ()) -> None:
+        """`audiences`: those of this API server; the tokens are good for no others."""
         self._users = users
+        self._audiences = audiences
 
     async def authenticate(self, credentials: Credentials) -> User | None:
         if credentials.bearer is None:
@@ -28,6 +30,11 @@ class TokenFileAuthenticator(Authenticator):
         # Every token is compared in constant time, so that answers do not tell how much of one was right.
         found = [user for token, user in self._users.items() if hmac.compare_digest(token.encode(), given)]
         return found[0] if found else None
+
+    async def review(self, token: str, audiences: tuple[str, ...]) -> tuple[User, tuple[str, ...]] | None:
+        good = tuple(audience for audience in audiences if audience in self._audiences)
+        user = await self.authenticate(Credentials(bearer=token)) if good else None
+        return (user, good) if user else None
 
 
 def read_token_file(file: Path) -> dict[str, User]:
