@@ -78,12 +78,16 @@ def is_value_struct(d: Definition, field: Field) -> bool:
     """Whether the field is a struct that Go holds by value: never None and always written."""
     if field.type.kind != "struct":
         return False
+    if _is_fact(shape.POINTER_STRUCTS, d, field.name):
+        return False
     metadata = field.type.ref.endswith((".v1.ObjectMeta", ".v1.ListMeta"))
     return field.required or metadata or _is_fact(shape.VALUE_STRUCTS, d, field.name)
 
 
 def is_always_written(d: Definition, field: Field) -> bool:
     """Whether the field is encoded even when it has its zero value."""
+    if _is_fact(shape.POINTER_STRUCTS, d, field.name):
+        return False
     if field.required or is_value_struct(d, field):
         return True
     return _is_fact(shape.ALWAYS, d, field.name) or _is_fact(shape.ZERO_QUANTITIES, d, field.name)
@@ -306,7 +310,7 @@ def _normalize_lines(d: Definition, field: Field, space: dict[str, Any]) -> list
         make = [f"    else: {put} = make_{function}()"] if is_value_struct(d, field) else []
         return [get, f"    if v is not None: {function}(v)", *make]
     if kind in ("list", "map"):
-        return [get, *_normalize_items(field, space, put, drop=not always and not pointer)]
+        return [get, *_normalize_items(field, space, put, drop=kind == "list" or not (always or pointer))]
     if always:
         return [f"    if {put} is None: {put} = {zero_of(d, field)!r}"]
     if pointer or kind == "int-or-string":
