@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kybern.apiserver.admission import Admission
-from kybern_admission_builtin.default_toleration_seconds import DefaultTolerationSeconds
 from kybern.reconcile.lookup import Lookup
+from kybern_admission_builtin.default_toleration_seconds import DefaultTolerationSeconds
 from kybern_admission_builtin.namespace_lifecycle import NamespaceLifecycle
 from kybern_admission_builtin.priority import Priority
 from kybern_admission_builtin.service_account import ServiceAccount

@@ -26,7 +26,8 @@ async def reconcile_policy(client: Client) -> None:
     classes = {cls.__name__: cls for cls in (ClusterRole, ClusterRoleBinding, Role, RoleBinding)}
     existing: dict[tuple[str, str, str], Any] = {}
     for name, cls in classes.items():
-        for item in (await client.list(cls)).items:
+        items: list[Any] = (await client.list(cls)).items
+        for item in items:
             existing[name, item.metadata.namespace or "", item.metadata.name] = item
     wanted: list[Any] = [types.from_plain(classes[plain["kind"]], plain) for plain in default_policy()]
     changes = (
