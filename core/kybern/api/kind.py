@@ -101,6 +101,8 @@ class Kind:
     """(new, old, errors): what may not change."""
     validate_status_update: Callable[[Any, Any, Errors], None] = _nothing
     """(new, old, errors) for the status subresource."""
+    validate_subresource: Mapping[str, Callable[[Any, Any, Errors], None]] = attrs.field(factory=dict)
+    """(new, old, errors) by subresource (`resize`, `ephemeralcontainers`), asked there instead of `validate_update`."""
     spec_changed: Callable[[Any, Any], bool] | None = None
     """(new, old): whether `metadata.generation` grows. None: this kind has no generation."""
     warn: Callable[[Any, Any | None], Sequence[str]] | None = None
