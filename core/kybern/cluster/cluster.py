@@ -232,15 +232,17 @@ class Cluster:
         )
 
     def _scheduler_config(self) -> Any:
-        path = self.config.scheduler.config
-        if not path:
+        if not self.config.scheduler.config:
             return None
-        import yaml
+        from kybern.scheduler.config import read
 
         try:
-            return yaml.safe_load(Path(path).read_text())
-        except (OSError, yaml.YAMLError) as e:
-            raise ConfigError(f"scheduler.config: {path} cannot be read: {e}") from None
+            config = read(Path(self.config.scheduler.config))
+        except (OSError, ValueError) as e:
+            raise ConfigError(f"scheduler.config: {self.config.scheduler.config}: {e}") from None
+        for warning in config.warnings:
+            log.warning("%s: %s", self.config.scheduler.config, warning)
+        return config
 
     def _make_nodes(self, start: Start, configured: list[Any]) -> NodeAgent:
         from kybern.node.agent import NodeAgent
