@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import World
 
 from kybern.api import types
 from kybern.api.apps import ReplicaSet
 from kybern.api.core import Pod, ReplicationController
 from kybern.api.errors import StatusError
+from kybern.testing.world import World
 from kybern_controllers_workloads.replicaset import ReplicaSetController
 from kybern_controllers_workloads.replicationcontroller import ReplicationControllerController
 
@@ -52,9 +52,7 @@ async def test_creates_the_pods_it_should_have(world: World) -> None:
         assert all(p.metadata.ownerReferences[0].controller for p in pods)
         assert all(p.metadata.name.startswith("web-") for p in pods)
         assert world.all(ReplicaSet)[0].status.replicas == 3
-        assert sorted(world.events()) == sorted(
-            f"Normal SuccessfulCreate Created pod: {p.metadata.name}" for p in pods
-        )
+        assert sorted(world.events()) == sorted(f"Normal SuccessfulCreate Created pod: {p.metadata.name}" for p in pods)
 
 
 async def test_replaces_a_pod_that_is_deleted(world: World) -> None:

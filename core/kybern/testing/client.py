@@ -119,8 +119,7 @@ class MemoryClient(Client):
         namespace = metadata.namespace or ""
         self._before("create", type(new), namespace, metadata.name)
         if (namespace, metadata.name) in self._of(type(new)).objects:
-            kind = types.kind_of(type(new))
-            raise StatusError.already_exists(kind.plural, kind.group, metadata.name)
+            raise StatusError.already_exists(*_resource(type(new)), metadata.name)
         self._names += 1
         metadata.uid = f"uid-{self._names}"
         metadata.creationTimestamp = format_time(self.clock.now())
@@ -137,8 +136,7 @@ class MemoryClient(Client):
         self._before(verb, type(obj), metadata.namespace or "", metadata.name)
         old = self._existing(type(obj), metadata.name, metadata.namespace or "")
         if metadata.resourceVersion and metadata.resourceVersion != old.metadata.resourceVersion:
-            kind = types.kind_of(type(obj))
-            raise StatusError.conflict(kind.plural, kind.group, metadata.name)
+            raise StatusError.conflict(*_resource(type(obj)), metadata.name)
         self._replace(old, given, subresource)
         self._after(verb, type(obj), metadata.namespace or "", metadata.name)
         return cast(K, self._of(type(obj)).objects.get((metadata.namespace or "", metadata.name), given))
@@ -161,8 +159,7 @@ class MemoryClient(Client):
         old = self._existing(kind, name, namespace)
         wanted_uid = patch.get("metadata", {}).get("uid") if isinstance(patch, dict) else None
         if wanted_uid and wanted_uid != old.metadata.uid:
-            served = types.kind_of(kind)
-            raise StatusError.conflict(served.plural, served.group, name, "the UID in the patch is another object's")
+            raise StatusError.conflict(*_resource(kind), name, "the UID in the patch is another object's")
         merged = _merge(types.to_plain(old), patch, type == "strategic")
         new: Any = types.from_plain(kind, merged)
         self._replace(old, new, subresource)
@@ -185,8 +182,7 @@ class MemoryClient(Client):
         self._before("delete", kind, namespace, name, how)
         old = self._existing(kind, name, namespace)
         if (uid and uid != old.metadata.uid) or (resource_version and resource_version != old.metadata.resourceVersion):
-            served = types.kind_of(kind)
-            raise StatusError.conflict(served.plural, served.group, name, "Precondition failed")
+            raise StatusError.conflict(*_resource(kind), name, "Precondition failed")
         self._delete(old, propagation, grace_period)
         self._after("delete", kind, namespace, name)
         return old
@@ -232,8 +228,7 @@ class MemoryClient(Client):
     def _existing(self, kind: type[Any], name: str, namespace: str) -> Any:
         obj = self._of(kind).objects.get((namespace, name))
         if obj is None:
-            served = types.kind_of(kind)
-            raise StatusError.not_found(served.plural, served.group, name)
+            raise StatusError.not_found(*_resource(kind), name)
         return obj
 
     def _before(self, verb: str, kind: type[Any], namespace: str, name: str, how: str = "") -> None:
@@ -312,6 +307,15 @@ class MemoryClient(Client):
         store.history.append(_Change(self._revision, Event(event, obj)))
         changed, store.changed = store.changed, asyncio.Event()
         changed.set()
+
+
+def _resource(kind: type[Any]) -> tuple[str, str]:
+    """Plural and group, for error messages; any Struct class will do here, served or not."""
+    try:
+        served = types.kind_of(kind)
+    except KeyError:
+        return f"{kind.__name__.lower()}s", ""
+    return served.plural, served.group
 
 
 def _label_matcher(text: str) -> Callable[[Any], bool]:
