@@ -1,14 +1,14 @@
 """Pods counted per node, kept up to date instead of counted again for every pod.
 
 `PodCounts` answers "how many pods with these labels run on each node" for spreading and affinity;
-`TermGroups` holds the affinity terms of running pods, equal terms together: five thousand replicas
-with one anti-affinity rule are one group.
+`TermGroups` holds the affinity terms of running pods, equal terms once: five thousand replicas with
+one anti-affinity rule are one term.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kybern.scheduler.columns import Column
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kybern.scheduler.podinfo import AffinityTerm, PodInfo
     from kybern.scheduler.snapshot import Snapshot
 
-__all__ = ["PodCounts", "TermGroup", "TermGroups"]
+__all__ = ["PodCounts", "TermGroups"]
 
 _KEPT = 256
 """Questions remembered; the least recently asked is forgotten first."""
@@ -69,37 +69,25 @@ class PodCounts:
         self._entries.clear()
 
 
-class TermGroup:
-    """One affinity term and how many pods with it run on each node (by node name)."""
-
-    __slots__ = ("nodes", "term")
-
-    def __init__(self, term: AffinityTerm) -> None:
-        self.term = term
-        self.nodes: dict[str, int] = {}
-
-
 class TermGroups:
-    """Terms of one sort (say, required anti-affinity) of all pods that have a node."""
+    """The different terms of one sort (say, required anti-affinity) of all pods that have a node."""
 
     def __init__(self) -> None:
-        self._groups: dict[Any, TermGroup] = {}
+        self._pods: dict[Any, int] = {}
+        self._terms: dict[Any, AffinityTerm] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._groups)
+        return bool(self._terms)
 
-    def groups(self) -> Iterable[TermGroup]:
-        """All groups."""
-        return self._groups.values()
+    def __iter__(self) -> Iterator[AffinityTerm]:
+        return iter(self._terms.values())
 
-    def changed(self, terms: Sequence[AffinityTerm], node: str, sign: int) -> None:
-        """A pod with these terms came to (1) or left (-1) a node."""
+    def changed(self, terms: Sequence[AffinityTerm], sign: int) -> None:
+        """A pod with these terms came (1) or went (-1)."""
         for term in terms:
-            group = self._groups.setdefault(term.key, TermGroup(term))
-            count = group.nodes.get(node, 0) + sign
-            if count:
-                group.nodes[node] = count
+            pods = self._pods.get(term.key, 0) + sign
+            if pods:
+                self._pods[term.key] = pods
+                self._terms.setdefault(term.key, term)
             else:
-                group.nodes.pop(node, None)
-            if not group.nodes:
-                del self._groups[term.key]
+                del self._pods[term.key], self._terms[term.key]

@@ -15,7 +15,7 @@ from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Code, CycleState, Handle, Policy, Status
 from kybern.scheduler.profile import Profile, overrides
-from kybern.scheduler.snapshot import Snapshot
+from kybern.scheduler.snapshot import Candidates, Snapshot
 
 __all__ = ["Cycle", "NoNodes", "nodes_to_find"]
 
@@ -150,7 +150,7 @@ class Cycle:
         """The row with the highest weighted score; chance decides between equals."""
         if not profile.scorers:
             return int(rows[0])
-        infos = _Rows(snapshot.nodes, rows)
+        infos = Candidates(snapshot.nodes, rows)
         profile.pre_score(state, pod, infos)
         total: Any = None
         for policy, weight in profile.scorers:
@@ -174,22 +174,6 @@ class Cycle:
             highest = max(total)
             best = [i for i, t in enumerate(total) if t == highest]
         return int(rows[best[random.randrange(len(best))]])
-
-
-class _Rows(Sequence[NodeInfo]):
-    """The nodes of some rows, looked up only when a policy really goes through them."""
-
-    __slots__ = ("_nodes", "_rows")
-
-    def __init__(self, nodes: Sequence[NodeInfo], rows: Any) -> None:
-        self._nodes = nodes
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, i: Any) -> Any:
-        return self._nodes[self._rows[i]]
 
 
 def _mask(profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> tuple[Any, list[Policy]]:

@@ -10,7 +10,7 @@ from kybern.scheduler.requests import DEFAULT_CPU, DEFAULT_MEMORY, Amounts, pod_
 if TYPE_CHECKING:
     from kybern.api.selectors import Selector
 
-__all__ = ["AffinityTerm", "PodInfo", "Port", "Terms", "is_terminal"]
+__all__ = ["TERM_SORTS", "AffinityTerm", "PodInfo", "Port", "Terms", "is_terminal"]
 
 _NO_LABELS: Mapping[str, str] = {}
 WILDCARD_IP = "0.0.0.0"  # noqa: S104 - the API's word for "any address", nothing is bound here
@@ -82,10 +82,13 @@ def _term_selector(pod: Any, term: Any) -> Selector:
     return selectors.Selector(selector.requirements + new) if new else selector
 
 
+TERM_SORTS = ("preferred", "preferred_against", "required", "required_against")
+
+
 class Terms:
     """The pod's four lists of inter-pod terms."""
 
-    __slots__ = ("preferred", "preferred_against", "required", "required_against")
+    __slots__ = TERM_SORTS
 
     def __init__(self, pod: Any) -> None:
         together, apart = pod.spec.affinity.podAffinity, pod.spec.affinity.podAntiAffinity

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kybern.reconcile.interface import EventRecorder, Informer
     from kybern.scheduler.nominator import Nominator
     from kybern.scheduler.podinfo import PodInfo
-    from kybern.scheduler.snapshot import NodeInfo, Snapshot
+    from kybern.scheduler.snapshot import Candidates, NodeInfo, Snapshot
 
     Ints = np.ndarray[Any, np.dtype[np.int64]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -307,8 +307,8 @@ class Policy(ABC):  # noqa: B024 - every extension point is optional
         The first policy that answers without a Status has made room; its Nomination is written to the pod."""
         return None, None
 
-    def pre_score(self, state: CycleState, pod: PodInfo, infos: Sequence[NodeInfo]) -> Status | None:
-        """Prepare `state` for scoring the nodes that are left; SKIP: all are equal to this policy."""
+    def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
+        """Prepare `state` for scoring the nodes that are left (a sequence of NodeInfo with their `rows`); SKIP: all are equal to this policy."""
         return None
 
     def score(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> int:
@@ -319,7 +319,7 @@ class Policy(ABC):  # noqa: B024 - every extension point is optional
         """`score` of the nodes in these rows."""
         raise NotImplementedError
 
-    def normalize(self, state: CycleState, pod: PodInfo, infos: Sequence[NodeInfo], scores: Any) -> Any:
+    def normalize(self, state: CycleState, pod: PodInfo, infos: Candidates, scores: Any) -> Any:
         """Bring the scores (a list, or an int64 array from `score_all`) of these nodes into 0 to MAX_SCORE."""
         return scores
 

@@ -9,7 +9,7 @@ from kybern.scheduler.diagnosis import NO_NODES_POLICY
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import SKIP, Action, Code, CycleState, Handle, Hint, Nomination, Policy, Resource, Status
-from kybern.scheduler.snapshot import Snapshot
+from kybern.scheduler.snapshot import Candidates, Snapshot
 
 __all__ = ["PolicyFailure", "Profile", "overrides"]
 
@@ -144,7 +144,7 @@ class Profile:
                 break
         return nomination, ", ".join(messages)
 
-    def pre_score(self, state: CycleState, pod: PodInfo, infos: Sequence[NodeInfo]) -> None:
+    def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> None:
         """Prepare scoring."""
         for policy in self.pre_scores:
             answer = policy.pre_score(state, pod, infos)

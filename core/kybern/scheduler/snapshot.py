@@ -7,14 +7,18 @@ same room. Everything derived (columns, counts) is kept up to date change by cha
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from kybern.scheduler.columns import LabelColumn, NodeColumns
 from kybern.scheduler.counts import PodCounts, TermGroups
 from kybern.scheduler.nodeinfo import NodeInfo, Taint
-from kybern.scheduler.podinfo import AffinityTerm, PodInfo
+from kybern.scheduler.podinfo import TERM_SORTS, AffinityTerm, PodInfo
 
-__all__ = ["Snapshot"]
+if TYPE_CHECKING:
+    from kybern.api.selectors import Selector
+
+__all__ = ["Candidates", "Snapshot"]
 
 NUMPY_FROM = 32
 """Nodes from which on numpy is worth its import (16 MB)."""
@@ -37,10 +41,8 @@ class Snapshot:
         self.numpy: Any = None
         """The numpy module once the cluster is large enough for it."""
         self.taint_sets: list[tuple[Taint, ...]] = [()]
-        self.required_against = TermGroups()
-        self.required = TermGroups()
-        self.preferred = TermGroups()
-        self.preferred_against = TermGroups()
+        self.terms = {sort: TermGroups() for sort in TERM_SORTS}
+        """Inter-pod affinity terms of pods that have a node, by sort (a field of `Terms`)."""
         self.image_nodes: dict[str, int] = {}
         """How many nodes have an image, by each of its names."""
         self.hard_taints = 0
@@ -99,7 +101,7 @@ class Snapshot:
             return
         self._tally(info, -1)
         for pod in info.pods.values():
-            self._terms_changed(pod, name, -1)
+            self._terms_changed(pod, -1)
         if info.pods:
             self._homeless[name] = info.pods
         last = self.nodes.pop()
@@ -176,16 +178,22 @@ class Snapshot:
         if self._columns is not None:
             self._columns.update_pods(info)
         self._counts.pod_changed(pod, info.row, sign)
-        self._terms_changed(pod, info.name, sign)
+        self._terms_changed(pod, sign)
 
-    def _terms_changed(self, pod: PodInfo, node: str, sign: int) -> None:
+    def _terms_changed(self, pod: PodInfo, sign: int) -> None:
         terms = pod.terms
         if terms is None:
             return
-        self.required.changed(terms.required, node, sign)
-        self.required_against.changed(terms.required_against, node, sign)
-        self.preferred.changed(terms.preferred, node, sign)
-        self.preferred_against.changed(terms.preferred_against, node, sign)
+        for sort, groups in self.terms.items():
+            groups.changed(getattr(terms, sort), sign)
+
+    def count_term(self, sort: str, term: AffinityTerm) -> Any:
+        """By row, how many pods have this very term among their own."""
+
+        def has_it(pod: PodInfo) -> bool:
+            return pod.terms is not None and any(t.key == term.key for t in getattr(pod.terms, sort))
+
+        return self.count_pods((sort, term.key), has_it)
 
     @property
     def columns(self) -> NodeColumns:
@@ -201,19 +209,17 @@ class Snapshot:
             column = self._labels[key] = LabelColumn(key, self.nodes, self.numpy)
         return column
 
-    def count_pods(self, key: Any, matches: Any, *, terminating: bool = True) -> Any:
+    def count_pods(self, key: Hashable, matches: Callable[[PodInfo], bool], *, terminating: bool = True) -> Any:
         """By row, how many pods `matches(pod)` is true of. `key` names the question: equal keys, equal answers."""
         return self._counts.ask(key, matches, self, terminating=terminating)
 
-    def count_term(self, terms: list[AffinityTerm], namespaces: frozenset[str], all_namespaces: bool = False) -> Any:
-        """By row, how many pods in the namespaces are meant by all of the terms' selectors."""
-        selected = [t.selector for t in terms]
-        key = (namespaces, all_namespaces, tuple(selected))
+    def count_matching(self, wanted: Sequence[tuple[frozenset[str] | None, Selector]], *, terminating: bool = True) -> Any:
+        """By row, how many pods match every (namespaces or None for all, label selector)."""
 
         def matches(pod: PodInfo) -> bool:
-            return (all_namespaces or pod.namespace in namespaces) and all(s.matches(pod.labels) for s in selected)
+            return all((n is None or pod.namespace in n) and s.matches(pod.labels) for n, s in wanted)
 
-        return self.count_pods(key, matches)
+        return self.count_pods(tuple(wanted), matches, terminating=terminating)
 
     @property
     def order(self) -> list[int]:
@@ -233,6 +239,23 @@ class Snapshot:
     def _reorder(self) -> None:
         self._order = None
         self._order_array = _UNKNOWN
+
+
+class Candidates(Sequence[NodeInfo]):
+    """The nodes that are left after the filters, looked up only when a policy really goes through them."""
+
+    __slots__ = ("_nodes", "rows")
+
+    def __init__(self, nodes: Sequence[NodeInfo], rows: Any) -> None:
+        self._nodes = nodes
+        self.rows = rows
+        """Their rows: a list or an array."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._nodes[self.rows[i]]
 
 
 def _counts_alike(known: PodInfo, pod: PodInfo) -> bool:

@@ -9,7 +9,7 @@ from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import SKIP, Action, CycleState, Handle, Hint, Policy, Resource, Status, normalized
 from kybern.scheduler.selection import NodeTerm, RequiredNodes
-from kybern.scheduler.snapshot import Snapshot
+from kybern.scheduler.snapshot import Candidates, Snapshot
 
 if TYPE_CHECKING:
     from kybern.scheduler.policy import Ints, Mask
@@ -87,7 +87,7 @@ class NodeAffinity(Policy):
         passed: Mask = snapshot.numpy.logical_and.reduce([r.mask(snapshot) for r in chosen])
         return passed
 
-    def pre_score(self, state: CycleState, pod: PodInfo, infos: Sequence[NodeInfo]) -> Status | None:
+    def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
         """All nodes are equal to a pod without preferences."""
         affinity = pod.pod.spec.affinity
         own = _preferred_terms(affinity.nodeAffinity) if affinity is not None and affinity.nodeAffinity is not None else []
@@ -109,7 +109,7 @@ class NodeAffinity(Policy):
             scores += weight * term.mask(snapshot)[rows]
         return scores
 
-    def normalize(self, state: CycleState, pod: PodInfo, infos: Sequence[NodeInfo], scores: Any) -> Any:
+    def normalize(self, state: CycleState, pod: PodInfo, infos: Candidates, scores: Any) -> Any:
         """Most become best."""
         return normalized(scores)
 

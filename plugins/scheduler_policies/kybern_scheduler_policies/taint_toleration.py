@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kybern.scheduler.nodeinfo import NodeInfo, Taint
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import SKIP, Action, CycleState, Hint, Policy, Resource, Status, normalized
-from kybern.scheduler.snapshot import Snapshot
+from kybern.scheduler.snapshot import Candidates, Snapshot
 from kybern.scheduler.taints import first_untolerated, tolerates
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class TaintToleration(Policy):
         passed: Mask = snapshot.numpy.array(answers)[snapshot.columns.taint_set]
         return passed
 
-    def pre_score(self, state: CycleState, pod: PodInfo, infos: Sequence[NodeInfo]) -> Status | None:
+    def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
         """All nodes are equal while none has a soft taint."""
         if not self.handle.snapshot.soft_taints:
             return SKIP
@@ -66,7 +66,7 @@ class TaintToleration(Policy):
         scores: Ints = snapshot.numpy.array(counts, dtype=snapshot.numpy.int64)[snapshot.columns.taint_set[rows]]
         return scores
 
-    def normalize(self, state: CycleState, pod: PodInfo, infos: Sequence[NodeInfo], scores: Any) -> Any:
+    def normalize(self, state: CycleState, pod: PodInfo, infos: Candidates, scores: Any) -> Any:
         """Fewest become best."""
         return normalized(scores, reverse=True)
 
