@@ -1,0 +1,55 @@
+"""JSON patch (RFC 6902), with the API server's limits and refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kybern.api.errors import StatusError
+
+__all__ = ["MAX_OPERATIONS", "apply_json_patch"]
+
+MAX_OPERATIONS = 10_000
+_KNOWN = ("add", "remove", "replace", "move", "copy", "test")
+_GO_NAMES = {dict: "object", str: "string", bool: "bool", int: "number", float: "number"}
+
+
+def apply_json_patch(target: Any, patch: Any) -> Any:
+    """The target after all operations. Raises StatusError 400 for a body that is no patch, 422 for one that does not fit.
+
+    `target` may be changed even when the patch fails.
+    """
+    if not isinstance(patch, list):
+        given = _GO_NAMES.get(type(patch), "value")
+        raise StatusError.bad_request(
+            f"error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp"
+        )
+    if len(patch) > MAX_OPERATIONS:
+        raise StatusError(
+            413,
+            "RequestEntityTooLarge",
+            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}",
+            {},
+        )
+    if not all(_well_formed(operation) for operation in patch):
+        raise _unfit()
+    return _apply(target, patch)
+
+
+def _apply(target: Any, patch: list[Any]) -> Any:
+    import jsonpatch  # type: ignore[import-untyped]  # the package has no annotations
+
+    try:
+        return jsonpatch.JsonPatch(patch).apply(target, in_place=True)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, LookupError, TypeError, ValueError, AttributeError):
+        raise _unfit() from None
+
+
+def _well_formed(operation: Any) -> bool:
+    if not isinstance(operation, dict) or operation.get("op") not in _KNOWN:
+        return False
+    pointers = [operation.get("path")] + ([operation.get("from")] if operation["op"] in ("move", "copy") else [])
+    return all(isinstance(p, str) and (not p or p.startswith("/")) for p in pointers)
+
+
+def _unfit() -> StatusError:
+    return StatusError(422, "Invalid", "the server rejected our request due to an error in our request", {})

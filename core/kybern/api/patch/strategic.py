@@ -1,0 +1,162 @@
+"""Strategic merge patch: a merge patch that knows lists of the schema by their merge keys.
+
+(Kubernetes "Strategic Merge Patch", sig-api-machinery.) Directives in the patch: `$patch`
+(`replace`, `delete`, `merge`), `$retainKeys`, `$deleteFromPrimitiveList/<field>`,
+`$setElementOrder/<field>`. How a field merges comes from a `PatchSchema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kybern.api.errors import StatusError
+
+__all__ = ["PatchField", "PatchSchema", "apply_strategic_patch"]
+
+_PATCH = "$patch"
+_RETAIN = "$retainKeys"
+_DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
+_ORDER = "$setElementOrder/"
+
+
+class PatchField(Protocol):
+    """How one field merges."""
+
+    merge_key: str
+    """The key that identifies items of the list; "" for none."""
+    strategies: tuple[str, ...]
+    """`merge`, `replace`, `retainKeys`."""
+    schema: PatchSchema | None
+    """Of the object, the list's items or the map's values; None when free-form."""
+
+
+class PatchSchema(Protocol):
+    """The fields of an object."""
+
+    def field(self, name: str) -> PatchField | None:
+        """None for an unknown field."""
+
+
+def apply_strategic_patch(target: dict[str, Any], patch: Any, schema: PatchSchema | None) -> dict[str, Any]:
+    """The target with the patch merged in. `target` may be changed, also when the patch is refused (400)."""
+    if not isinstance(patch, dict):
+        raise StatusError.bad_request("error decoding patch: a strategic merge patch must be an object")
+    return _merge_map(target, patch, schema)
+
+
+def _merge_map(target: dict[str, Any], patch: dict[str, Any], schema: PatchSchema | None, retain: bool = False) -> dict[str, Any]:
+    directive = patch.get(_PATCH)
+    if directive == "replace":
+        return {k: v for k, v in patch.items() if k != _PATCH}
+    if directive == "delete":
+        return {}
+    if directive not in (None, "merge"):
+        raise StatusError.bad_request(f"unknown patch type found: {directive}")
+    if _RETAIN in patch:
+        _retain_keys(target, patch)
+    for key, value in patch.items():
+        if key not in (_PATCH, _RETAIN) and not key.startswith(_ORDER):
+            _merge_key(target, patch, key, value, schema)
+    for key in patch:
+        if key.startswith(_ORDER) and key[len(_ORDER) :] not in patch:
+            _reorder_only(target, patch, key[len(_ORDER) :], schema)
+    return target
+
+
+def _retain_keys(target: dict[str, Any], patch: dict[str, Any]) -> None:
+    kept = patch[_RETAIN]
+    plain = [k for k in patch if not k.startswith("$")]
+    if not isinstance(kept, list) or any(patch[k] is not None and k not in kept for k in plain):
+        raise StatusError.bad_request("invalid patch format of retainKeys: every field that the patch sets must be retained")
+    for key in [k for k in target if k not in kept]:
+        del target[key]
+
+
+def _merge_key(target: dict[str, Any], patch: dict[str, Any], key: str, value: Any, schema: PatchSchema | None) -> None:
+    if key.startswith(_DELETE_PRIMITIVES):
+        name = key[len(_DELETE_PRIMITIVES) :]
+        if isinstance(target.get(name), list) and isinstance(value, list):
+            target[name] = [item for item in target[name] if item not in value]
+        return
+    if value is None:
+        target.pop(key, None)
+        return
+    field = schema.field(key) if schema is not None else None
+    strategies = field.strategies if field is not None else ()
+    current = target.get(key)
+    if isinstance(value, dict):
+        below = field.schema if field is not None else None
+        if "replace" in strategies and _PATCH not in value:
+            target[key] = value
+        else:
+            target[key] = _merge_map(current if isinstance(current, dict) else {}, value, below)
+    elif isinstance(value, list) and "merge" in strategies and field is not None:
+        target[key] = _merge_list(current if isinstance(current, list) else [], value, field, patch.get(_ORDER + key))
+    else:
+        target[key] = value
+
+
+def _reorder_only(target: dict[str, Any], patch: dict[str, Any], name: str, schema: PatchSchema | None) -> None:
+    field = schema.field(name) if schema is not None else None
+    if field is not None and isinstance(target.get(name), list):
+        target[name] = _ordered(target[name], target[name], patch[_ORDER + name], _identity(field.merge_key))
+
+
+def _merge_list(target: list[Any], patch: list[Any], field: PatchField, order: Any) -> list[Any]:
+    objects = any(isinstance(item, dict) for item in [*target, *patch])
+    before = list(target)
+    if not objects:
+        merged = target + [item for i, item in enumerate(patch) if item not in target and item not in patch[:i]]
+        return _ordered(merged, before, order, _identity(""))
+    if not field.merge_key:
+        return patch
+    merged = _merge_objects(target, patch, field)
+    return _ordered(merged, before, order, _identity(field.merge_key))
+
+
+def _merge_objects(target: list[Any], patch: list[Any], field: PatchField) -> list[Any]:
+    key = field.merge_key
+    if not all(isinstance(item, dict) for item in patch):
+        raise StatusError.bad_request(f"error in strategic merge patch: every item of a list merged by {key!r} must be an object")
+    if any(item.get(_PATCH) == "replace" for item in patch):
+        return [item for item in patch if item.get(_PATCH) != "replace"]
+    merged = [item for item in target]
+    for item in patch:
+        if key not in item:
+            raise StatusError.bad_request(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+        places = [i for i, old in enumerate(merged) if isinstance(old, dict) and old.get(key) == item[key]]
+        if item.get(_PATCH) == "delete":
+            merged = [old for i, old in enumerate(merged) if i not in places]
+        elif places:
+            merged[places[0]] = _merge_map(merged[places[0]], item, field.schema)
+        else:
+            merged.append(_merge_map({}, item, field.schema))
+    return merged
+
+
+def _go_map(item: dict[str, Any]) -> str:
+    return "map[" + " ".join(f"{k}:{item[k]}" for k in sorted(item)) + "]"
+
+
+def _identity(merge_key: str) -> Callable[[Any], Any]:
+    def identity(item: Any) -> Any:
+        return item.get(merge_key) if merge_key and isinstance(item, dict) else item
+
+    return identity
+
+
+def _ordered(merged: list[Any], before: list[Any], order: Any, identity: Callable[[Any], Any]) -> list[Any]:
+    """The items named in `order` in that order, the others where the server had them relative to those."""
+    if not isinstance(order, list):
+        return merged
+    wanted = [identity(item) for item in order]
+    server = [identity(item) for item in before]
+    named = sorted((i for i in merged if identity(i) in wanted), key=lambda i: wanted.index(identity(i)))
+    others = [i for i in merged if identity(i) not in wanted]
+    result: list[Any] = []
+    while named and others:
+        left, right = identity(named[0]), identity(others[0])
+        right_first = left in server and right in server and server.index(right) < server.index(left)
+        result.append(others.pop(0) if right_first else named.pop(0))
+    return result + named + others

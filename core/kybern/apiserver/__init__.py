@@ -1,0 +1,5 @@
+"""The API server: one request pipeline, one file per stage, one direction.
+
+listener -> authentication -> impersonation -> audit -> fairness -> authorization -> dispatch ->
+body (decode) -> verbs (default, mutate, validate, commit) -> answer (encode).
+"""

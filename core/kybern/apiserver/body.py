@@ -1,0 +1,124 @@
+"""The decode stage: a request's body becomes an object, or a Status that says what is wrong with it.
+
+JSON and YAML are read; anything else, protobuf too, is an unknown media type, and clients that can
+speak several fall back to JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from kybern.api import decode
+from kybern.api.errors import StatusError
+from kybern.api.kind import Kind
+from kybern.apiserver.request import Request
+
+__all__ = ["LIMIT", "media_type", "object_from", "plain_from", "plain_yaml", "read_object", "too_large"]
+
+LIMIT = 3 * 1024 * 1024
+"""Bytes that a body may have."""
+
+_YAML = ("application/yaml", "text/yaml", "text/x-yaml", "application/x-yaml")
+_JSON = ("application/json", "text/json", "")
+_LARGEST_YAML = 500_000
+_DEEPEST = 200
+
+
+def too_large() -> StatusError:
+    """413: the body is longer than the limit."""
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {LIMIT}", {})
+
+
+def media_type(request: Request) -> str:
+    """The media type of the body, without parameters."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+async def read_object(request: Request, target: Kind | type[Any], field_validation: str) -> Any:
+    """The body as a Struct."""
+    kind = media_type(request)
+    if kind not in _JSON and kind not in _YAML:
+        raise unsupported()
+    data = await request.body()
+    if kind in _YAML:
+        data = msgspec.json.encode(plain_yaml(data))
+    return object_from(data, target, field_validation, request.warnings)
+
+
+def object_from(data: bytes | Any, target: Kind | type[Any], field_validation: str, warnings: list[str]) -> Any:
+    """JSON bytes or plain data as a Struct. Unknown and duplicate fields are an error, a warning or nothing."""
+    if field_validation == "Ignore":
+        return decode.read(target, data, strict=False)[0]
+    obj, problems = decode.read(target, data, strict=True)
+    if problems:
+        if field_validation == "Strict":
+            raise decode.strict_error(type(obj), problems)
+        warnings.extend(problems)
+    return obj
+
+
+async def plain_from(request: Request) -> Any:
+    """A JSON body as plain data (None when empty)."""
+    data = await request.body()
+    if not data:
+        return None
+    if media_type(request) in _YAML:
+        return plain_yaml(data)
+    return plain_json(data)
+
+
+def plain_json(data: bytes) -> Any:
+    """JSON as plain data; StatusError 400."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise StatusError.bad_request(f"error decoding body: {error}") from None
+
+
+def plain_yaml(data: bytes) -> Any:
+    """YAML as JSON-like plain data; StatusError 400 for what is no YAML, or expands without measure."""
+    import yaml
+
+    from kybern.apiserver.yaml_loader import Loader
+
+    try:
+        loaded = yaml.load(data, Loader)  # noqa: S506  # Loader is a SafeLoader
+        return _jsonable(loaded, [_LARGEST_YAML], 0)
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        text = " ".join(str(error).split())
+        raise StatusError.bad_request(f"error converting YAML to JSON: yaml: {text}") from None
+
+
+def _jsonable(value: Any, left: list[int], depth: int) -> Any:
+    """Plain JSON data of what YAML gave; aliases are written out, so count."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError("document contains excessive aliasing")
+    if depth > _DEEPEST:
+        raise ValueError("exceeded max depth")
+    if isinstance(value, dict):
+        return {_key(k): _jsonable(v, left, depth + 1) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(v, left, depth + 1) for v in value]
+    if isinstance(value, str | bool | int | float) or value is None:
+        return value
+    raise ValueError(f"unsupported value of type {type(value).__name__}")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, str | int | float):
+        return str(key)
+    raise ValueError(f"unsupported type for a map key: {type(key).__name__}")
+
+
+def unsupported() -> StatusError:
+    """415: no such media type is read."""
+    return StatusError(
+        415, "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+        {},
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+"""What every cluster begins with: its namespaces, the Service `kubernetes`, priority classes, flow schemas.
+
+Written through the same verbs as any other object; what exists already is left as it is, except the
+endpoints of this server.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kybern.api import types
+from kybern.api.errors import StatusError
+from kybern.apiserver import bootstrap_data as data
+from kybern.apiserver.backend import Backend
+from kybern.apiserver.operation import Operation
+from kybern.apiserver.resource import Resource
+from kybern.apiserver.user import User
+from kybern.apiserver.verbs.create import create
+from kybern.apiserver.verbs.update import update
+
+__all__ = ["ensure_endpoints", "ensure_objects"]
+
+_SELF = User("system:apiserver", ("system:masters", "system:authenticated"))
+
+
+async def ensure_objects(backend: Backend) -> None:
+    """Create what is missing."""
+    for namespace in data.NAMESPACES:
+        await _ensure(backend, "namespaces", "", {"metadata": {"name": namespace}})
+    await _ensure(backend, "services", "", data.kubernetes_service(backend.services.first_address))
+    cidr = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [str(backend.services.network)]}}
+    await _ensure(backend, "servicecidrs", "networking.k8s.io", cidr)
+    for priority_class in data.PRIORITY_CLASSES:
+        await _ensure(backend, "priorityclasses", "scheduling.k8s.io", priority_class)
+    for level in data.priority_levels():
+        await _ensure(backend, "prioritylevelconfigurations", "flowcontrol.apiserver.k8s.io", level)
+    for schema in data.flow_schemas():
+        await _ensure(backend, "flowschemas", "flowcontrol.apiserver.k8s.io", schema)
+
+
+async def ensure_endpoints(backend: Backend, address: str, port: int) -> None:
+    """Make the Service `kubernetes` lead to this server's address."""
+    for plural, group, wanted in (
+        ("endpoints", "", data.kubernetes_endpoints(address, port)),
+        ("endpointslices", "discovery.k8s.io", data.kubernetes_slice(address, port)),
+    ):
+        if await _ensure(backend, plural, group, wanted):
+            continue
+        resource = backend.resources.named(plural, group)
+        op = _operation(backend, resource, wanted)
+        fields = {k: v for k, v in wanted.items() if k != "metadata"}
+        await update(backend, resource, op, _setting(resource, fields), blind=True)
+
+
+def _setting(resource: Resource, fields: dict[str, Any]) -> Any:
+    def change(current: Any) -> Any:
+        return types.from_plain(resource.struct, types.to_plain(current) | fields)
+
+    return change
+
+
+def _operation(backend: Backend, resource: Resource, wanted: dict[str, Any]) -> Operation:
+    metadata = wanted["metadata"]
+    namespace = metadata.get("namespace", "default") if resource.kind.namespaced else ""
+    return Operation(_SELF, backend.clock.now(), namespace, metadata["name"])
+
+
+async def _ensure(backend: Backend, plural: str, group: str, wanted: dict[str, Any]) -> bool:
+    """Create it unless it is there; whether it was created."""
+    resource = backend.resources.find(group, "v1", plural)
+    if resource is None:
+        return False
+    op = _operation(backend, resource, wanted)
+    if resource.cache.get(op.namespace, op.name) is not None:
+        return False
+    try:
+        await create(backend, resource, op, types.from_plain(resource.struct, wanted))
+    except StatusError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        return False
+    return True

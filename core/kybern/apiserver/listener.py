@@ -1,0 +1,185 @@
+"""The listener: HTTPS connections become Requests, and Answers become bytes again (aiohttp's low-level server).
+
+Finished answers are written head and body in one go, without the layers that a web framework adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from kybern.apiserver.body import LIMIT, too_large
+from kybern.apiserver.pipeline import Pipeline
+from kybern.apiserver.request import Request
+from kybern.apiserver.response import Response
+from kybern.clock import Clock
+
+__all__ = ["Listener"]
+
+log = logging.getLogger(__name__)
+
+_LONGEST_LINE = 1 << 17
+_GRACE = 2.0
+_DRAIN_FROM = 1 << 16
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Listener:
+    """Serves one pipeline on any number of sockets."""
+
+    def __init__(self, pipeline: Pipeline, clock: Clock) -> None:
+        self._pipeline = pipeline
+        self._clock = clock
+        self._server: web.Server[Any] | None = None
+        self._sockets: list[asyncio.Server] = []
+        self._certificates: dict[Any, bytes | None] = {}
+
+    async def serve(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Accept connections from now on."""
+        if self._server is None:
+            self._server = web.Server(
+                self._handle, handler_cancellation=True, access_log=None, keepalive_timeout=180.0, lingering_time=5.0,
+                max_line_size=_LONGEST_LINE, max_field_size=_LONGEST_LINE, auto_decompress=False,
+            )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        self._sockets.append(
+            await loop.create_server(self._server, sock=listening, ssl=context, backlog=1024, start_serving=True)
+        )
+
+    async def close(self) -> None:
+        """Accept no more, let requests in progress finish for a moment, then end all connections."""
+        for server in self._sockets:
+            server.close()
+        self._sockets.clear()
+        if self._server is not None:
+            self._server.pre_shutdown()
+            await self._server.shutdown(_GRACE)
+            self._server = None
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        request = self._request(http)
+        answer = await self._pipeline(request)
+        if type(answer) is Response:
+            return Wire(answer, request)
+        response: web.StreamResponse = await answer.run(http)
+        return response
+
+    def _request(self, http: web.BaseRequest) -> Request:
+        transport = http.transport
+        certificate = peer = None
+        if transport is not None:
+            secured = transport.get_extra_info("ssl_object")
+            certificate = secured.getpeercert(True) if secured is not None else None
+            peer = transport.get_extra_info("peername")
+        target = http.raw_path
+        if not target.startswith("/"):
+            target = _origin_form(target)
+        return Request(
+            http.method, target, http.headers, lambda: _body(http), self._clock.now(),
+            peer=peer[0] if peer else "", certificate=certificate, http=http,
+        )  # fmt: skip
+
+
+def _origin_form(target: str) -> str:
+    """The path of an absolute-form request target; anything odd becomes a path that does not exist."""
+    scheme, found, rest = target.partition("://")
+    if found:
+        return "/" + rest.partition("/")[2]
+    return "/" + target
+
+
+async def _body(http: web.BaseRequest) -> bytes:
+    """The whole body, up to the limit; StatusError 413."""
+    if not http.can_read_body:
+        return b""
+    if (http.content_length or 0) > LIMIT:
+        raise too_large()
+    if http.headers.get("Expect", "").lower() == "100-continue" and http.transport is not None:
+        http.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    content = http.content
+    first = await content.readany()
+    if content.at_eof():
+        if len(first) > LIMIT:
+            raise too_large()
+        return first
+    pieces, size = [first], len(first)
+    while not content.at_eof():
+        piece = await content.readany()
+        size += len(piece)
+        if size > LIMIT:
+            raise too_large()
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+class Wire(web.StreamResponse):
+    """A complete answer as aiohttp's server sees it: `prepare` writes all of it."""
+
+    def __init__(self, answer: Response, request: Request) -> None:
+        # Nothing of the base class is used; its constructor would cost more than the rest of this class.
+        self._answer = answer
+        self._request = request
+        self._keep_alive = True
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write head and body."""
+        answer = self._answer
+        transport = request.transport
+        if transport is None:
+            return None
+        # A body that nobody has read stays in the connection; only an end of the connection is sure to skip it.
+        self._keep_alive = request.keep_alive and (not request.can_read_body or request.content.is_eof())
+        head = _head(answer, self._request, self._keep_alive)
+        if request.method == "HEAD" or answer.status in (204, 304):
+            transport.write(head)
+            return None
+        body = answer.body
+        if len(body) < _DRAIN_FROM:
+            transport.write(head + body)
+            return None
+        transport.writelines((head, body))
+        await request._payload_writer.drain()
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """All is written."""
+
+
+def _head(answer: Response, request: Request, keep_alive: bool) -> bytes:
+    text = (
+        f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\n"
+        f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
+        "Cache-Control: no-cache, private\r\n"
+    )
+    if answer.headers:
+        for name, value in answer.headers.items():
+            if name != "Cache-Control":
+                text += f"{name}: {_one_line(value)}\r\n"
+    for warning in request.warnings:
+        text += f'Warning: 299 - "{_quoted(warning)}"\r\n'
+    if not keep_alive:
+        text += "Connection: close\r\n"
+    return (text + "\r\n").encode("utf-8", "replace")
+
+
+def _one_line(value: str) -> str:
+    return value.replace("\r", " ").replace("\n", " ")
+
+
+def _quoted(text: str) -> str:
+    return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')

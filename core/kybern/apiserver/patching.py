@@ -1,0 +1,100 @@
+"""The decode stage of PATCH: which patch a body is, and the change of an object that it stands for."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from kybern.api import schema, types
+from kybern.api.errors import StatusError
+from kybern.api.field import Errors
+from kybern.api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from kybern.apiserver.body import media_type, object_from, plain_json
+from kybern.apiserver.request import Request
+from kybern.apiserver.verbs.update import Change
+
+__all__ = ["change_of"]
+
+_JSON, _MERGE = "application/json-patch+json", "application/merge-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
+
+
+class SchemaFields:
+    """A definition of the schema table, as strategic merge patch reads it."""
+
+    def __init__(self, name: str) -> None:
+        self._fields = schema.definition(name).fields
+
+    def field(self, name: str) -> _PatchField | None:
+        """How a field merges."""
+        found = self._fields.get(name)
+        return _PatchField(found) if found is not None else None
+
+
+class _PatchField:
+    def __init__(self, field: schema.Field) -> None:
+        self.merge_key = field.patch_merge_key
+        self.strategies = tuple(field.patch_strategy.split(",")) if field.patch_strategy else ()
+        type_ = field.type.item or field.type
+        self.schema = _schema(type_.ref) if type_.kind == "struct" else None
+
+
+@cache
+def _schema(definition: str) -> SchemaFields:
+    return SchemaFields(definition)
+
+
+async def change_of(request: Request, struct: type[Any], field_validation: str) -> Change:
+    """The change that the request's body describes; StatusError 400, 415 or 422."""
+    kind = media_type(request)
+    if kind not in (_JSON, _MERGE, _STRATEGIC):
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    data = await request.body()
+    plain_patch(data)  # a body that is no JSON is refused before anything is looked up
+    return patch_change(kind, data, struct, field_validation, request.warnings)
+
+
+def plain_patch(data: bytes) -> Any:
+    """The body as plain data."""
+    try:
+        return plain_json(data)
+    except StatusError as error:
+        raise StatusError.bad_request(error.message.replace("error decoding body", "error decoding patch")) from None
+
+
+def patch_change(kind: str, data: bytes, struct: type[Any], field_validation: str, warnings: list[str]) -> Change:
+    """A change that applies a patch. The patch is decoded anew each time, because applying may use up its pieces."""
+    definition = types.definition_of(struct).name
+
+    def change(current: Any) -> Any:
+        revision = current.metadata.resourceVersion
+        target = msgspec.json.decode(types.encode(current))
+        patched = _apply(kind, target, plain_patch(data), definition)
+        new = _decoded(patched, struct, field_validation, warnings)
+        if new.metadata.resourceVersion == revision:
+            new.metadata.resourceVersion = None
+        return new
+
+    return change
+
+
+def _apply(kind: str, target: Any, patch: Any, definition: str) -> Any:
+    if kind == _JSON:
+        return apply_json_patch(target, patch)
+    if not isinstance(patch, dict):
+        raise StatusError.bad_request("error decoding patch: json: cannot unmarshal value into Go value of type map[string]interface {}")
+    if kind == _MERGE:
+        return apply_merge_patch(target, patch)
+    return apply_strategic_patch(target, patch, _schema(definition))
+
+
+def _decoded(patched: Any, struct: type[Any], field_validation: str, warnings: list[str]) -> Any:
+    data = msgspec.json.encode(patched)
+    try:
+        return object_from(data, struct, field_validation, warnings)
+    except StatusError as error:
+        errors = Errors()
+        errors.invalid("patch", data.decode(), error.message.rpartition("cannot be handled as a ")[2].partition(": ")[2] or error.message)
+        raise StatusError.invalid("", "", "", errors) from None

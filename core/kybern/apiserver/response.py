@@ -1,0 +1,48 @@
+"""What a request is answered with, before the listener turns it into bytes on a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from kybern.api.errors import StatusError
+
+__all__ = ["JSON", "Answer", "Response", "StreamAnswer", "from_error"]
+
+JSON = "application/json"
+
+
+class Response:
+    """A complete answer."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self, status: int, body: bytes, content_type: str = JSON, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers
+
+
+class StreamAnswer(Protocol):
+    """An answer that goes on: a watch, a log, an upgraded connection."""
+
+    status: int
+
+    async def run(self, http: Any) -> Any:
+        """Write it to the aiohttp request's connection until it ends; returns the aiohttp response."""
+
+
+Answer = Response | StreamAnswer
+
+
+def from_error(error: StatusError) -> Response:
+    """The `Status` of a failed request."""
+    headers = dict(error.headers)
+    if error.code == 401:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return Response(error.code, msgspec.json.encode(error.status()) + b"\n", JSON, headers)

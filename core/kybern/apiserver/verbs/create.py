@@ -1,0 +1,78 @@
+"""create: default, mutate, prepare, validate, commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kybern.api import types
+from kybern.api.errors import StatusError
+from kybern.api.field import Errors
+from kybern.api.validation.metadata import validate_object_meta
+from kybern.apiserver import metadata as meta
+from kybern.apiserver.backend import Backend
+from kybern.apiserver.operation import Operation, Written
+from kybern.apiserver.resource import Resource
+from kybern.store.interface import CompareFailed
+
+__all__ = ["create"]
+
+_NAME_TRIES = 8
+
+
+async def create(backend: Backend, resource: Resource, op: Operation, obj: Any) -> Written:
+    """Store a new object, which is the server's from now on. StatusError when it may not be."""
+    kind = resource.kind
+    metadata = obj.metadata
+    meta.check_namespace(kind, metadata, op.namespace)
+    if metadata.resourceVersion:
+        raise StatusError.bad_request("resourceVersion should not be set on objects to be created")
+    generated = bool(metadata.generateName and not metadata.name)
+    if generated:
+        metadata.name = meta.generate_name(metadata.generateName)
+    op.name = metadata.name or ""
+    kind.default(obj)
+    stored = resource.to_storage(obj)
+    await backend.admission.mutate("CREATE", resource.storage, op, stored, None)
+    prepare(resource, op, stored)
+    await backend.admission.validate("CREATE", resource.storage, op, stored, None)
+    with backend.services.reserved(resource, stored, None, op.dry_run):
+        if op.dry_run:
+            return _pretend(resource, op, stored)
+        return await _commit(resource, op, stored, generated)
+
+
+def prepare(resource: Resource, op: Operation, obj: Any) -> None:
+    """Fill in what the server owns and check everything; StatusError 422 with all that is wrong."""
+    kind = resource.storage
+    meta.begin(kind, obj.metadata, op.now)
+    kind.prepare_create(obj, op.context())
+    errors = Errors()
+    validate_object_meta(obj.metadata, kind, errors)
+    kind.validate(obj, errors)
+    if errors:
+        raise StatusError.invalid(kind.kind, kind.group, obj.metadata.name or "", errors)
+    if kind.warn is not None:
+        op.warnings.extend(kind.warn(obj, None))
+
+
+def _pretend(resource: Resource, op: Operation, obj: Any) -> Written:
+    if resource.cache.get(op.namespace, obj.metadata.name) is not None:
+        raise _exists(resource, obj.metadata.name)
+    served = resource.from_storage(obj)
+    return Written(served, types.encode(served), created=True)
+
+
+async def _commit(resource: Resource, op: Operation, obj: Any, generated: bool) -> Written:
+    for left in reversed(range(_NAME_TRIES if generated else 1)):
+        try:
+            item = await resource.cache.create(obj)
+            return Written(resource.object(item), resource.json(item), created=True)
+        except CompareFailed:
+            if not left:
+                raise _exists(resource, obj.metadata.name) from None
+            obj.metadata.name = op.name = meta.generate_name(obj.metadata.generateName)
+    raise AssertionError("not reached")
+
+
+def _exists(resource: Resource, name: str) -> StatusError:
+    return StatusError.already_exists(resource.kind.plural, resource.kind.group, name)
