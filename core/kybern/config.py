@@ -18,7 +18,18 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-__all__ = ["APIConfig", "Config", "ConfigError", "NetworkConfig", "NodeGroup", "NodesConfig", "PluginsConfig", "SchedulerConfig", "StoreConfig", "load"]
+__all__ = [
+    "APIConfig",
+    "Config",
+    "ConfigError",
+    "NetworkConfig",
+    "NodeGroup",
+    "NodesConfig",
+    "PluginsConfig",
+    "SchedulerConfig",
+    "StoreConfig",
+    "load",
+]
 
 
 class ConfigError(Exception):
@@ -127,14 +138,18 @@ class Config:
 
     def __attrs_post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", self.name):
-            raise ConfigError(f"name: {self.name!r} is not a DNS label: use lower-case letters, digits and '-', at most 63")
+            raise ConfigError(
+                f"name: {self.name!r} is not a DNS label: use lower-case letters, digits and '-', at most 63"
+            )
         if not 0 <= self.api.port <= 65535:
             raise ConfigError(f"api.port: {self.api.port} is not a port: use 1 to 65535, or 0 for any free one")
         if self.nodes.count < 0:
             raise ConfigError(f"nodes.count: {self.nodes.count} is negative: use 0 for a cluster without nodes")
 
 
-def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    file: Path | None = None, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Config:
     """The configuration from a file (None: `KYBERN_CONFIG`, or nothing), the environment and dotted overrides.
 
     Raises ConfigError.
@@ -147,7 +162,8 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None, e
         _put(data, path, value)
     if isinstance(section := data.get("plugins"), dict):
         data["plugins"] = _split_plugin_options(section)
-    return structure(data, Config, "")
+    config: Config = structure(data, Config, "")
+    return config
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -229,7 +245,14 @@ class _Unfit(ValueError):
         self.kind = kind
 
 
-_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
+_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+}
 
 
 def _word(kind: Any) -> str:
@@ -309,7 +332,7 @@ def _explain(e: BaseException, where: str) -> str:
         return f"{path}: {e.value!r} is not {_word(e.kind)}"
     if isinstance(e, ConfigError):
         return str(e)
-    if isinstance(e, TypeError) and "required" in str(e) or isinstance(e, KeyError):
+    if (isinstance(e, TypeError) and "required" in str(e)) or isinstance(e, KeyError):
         missing = re.findall(r"'(\w+)'", str(e))[-1]
         path = path if path.endswith(missing) else f"{path}.{missing}"
         return f"{path.removeprefix('.')}: is missing"

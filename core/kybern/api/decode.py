@@ -77,7 +77,7 @@ def _is_other_kind(cls: type[Any], obj: Any) -> bool:
     if not gvks:
         return False
     group, version, kind = gvks[0]
-    return obj.kind != kind or obj.apiVersion != (f"{group}/{version}" if group else version)
+    return bool(obj.kind != kind or obj.apiVersion != (f"{group}/{version}" if group else version))
 
 
 def _may_have_duplicates(data: bytes) -> bool:
@@ -172,7 +172,9 @@ def _check_kind(cls: type[Any], d: Definition, plain: Any, raw: bytes) -> None:
     for name in ("apiVersion", "kind"):
         value = plain.get(name)
         if value is not None and not isinstance(value, str):
-            _unrecognized(cls, f"json: cannot unmarshal {_json_kind(value)} into Go struct field .{name} of type string", raw)
+            _unrecognized(
+                cls, f"json: cannot unmarshal {_json_kind(value)} into Go struct field .{name} of type string", raw
+            )
     group, version, kind = d.group_version_kinds[0]
     ours = f"{group}/{version}" if group else version
     given, given_kind = plain.get("apiVersion") or ours, plain.get("kind") or kind

@@ -25,7 +25,12 @@ class StatusError(Exception):
     """
 
     def __init__(
-        self, code: int, reason: str, message: str, details: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -77,9 +82,7 @@ class StatusError(Exception):
     @classmethod
     def conflict(cls, resource: str, group: str, name: str, why: str = "") -> StatusError:
         """409: somebody else changed the object; read it again and retry."""
-        why = why or (
-            "the object has been modified; please apply your changes to the latest version and try again"
-        )
+        why = why or ("the object has been modified; please apply your changes to the latest version and try again")
         message = f'Operation cannot be fulfilled on {_qualified(resource, group)} "{name}": {why}'
         return cls(409, "Conflict", message, _details(name, group, resource))
 
@@ -109,7 +112,10 @@ class StatusError(Exception):
         """403: understood and refused, by an authorizer or an admission plugin."""
         named = f' "{name}"' if name else ""
         return cls(
-            403, "Forbidden", f"{_qualified(resource, group)}{named} is forbidden: {why}", _details(name, group, resource)
+            403,
+            "Forbidden",
+            f"{_qualified(resource, group)}{named} is forbidden: {why}",
+            _details(name, group, resource),
         )
 
     @classmethod

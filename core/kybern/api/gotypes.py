@@ -83,8 +83,15 @@ _EMBEDDED: dict[str, tuple[tuple[str, ...], frozenset[str], bool]] = {
         ("PersistentVolumeSource",),
         frozenset(
             {
-                "capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName",
-                "mountOptions", "volumeMode", "nodeAffinity", "volumeAttributesClassName",
+                "capacity",
+                "accessModes",
+                "claimRef",
+                "persistentVolumeReclaimPolicy",
+                "storageClassName",
+                "mountOptions",
+                "volumeMode",
+                "nodeAffinity",
+                "volumeAttributesClassName",
             }  # fmt: skip
         ),
         False,

@@ -14,7 +14,16 @@ import attrs
 
 from kybern.api.field import go_quote
 
-__all__ = ["EVERYTHING", "NOTHING", "FieldSelector", "Requirement", "Selector", "from_label_selector", "parse_fields", "parse_labels"]
+__all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "FieldSelector",
+    "Requirement",
+    "Selector",
+    "from_label_selector",
+    "parse_fields",
+    "parse_labels",
+]
 
 _NAME = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)"
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
@@ -156,11 +165,11 @@ class _Parser:
         if operator in ("<", ">"):
             value = self.single()
             if not re.fullmatch(r"[+-]?\d+", value):
-                raise ValueError(f"values[0][{key}]: Invalid value: {go_quote(value)}: for 'Gt', 'Lt' operators, the value must be an integer")
+                raise ValueError(
+                    f"values[0][{key}]: Invalid value: {go_quote(value)}: for 'Gt', 'Lt' operators, the value must be an integer"
+                )
             return Requirement(key, "gt" if operator == ">" else "lt", (value,))
-        raise ValueError(
-            f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt"
-        )
+        raise ValueError(f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
     def key(self) -> str:
         key = self.take()
@@ -179,7 +188,9 @@ class _Parser:
 
     def values(self, key: str) -> tuple[str, ...]:
         if self.take() != "(":
-            raise ValueError(f"unable to parse requirement: found '{self.tokens[self.at - 1] if self.at <= len(self.tokens) else ''}', expected: '('")
+            raise ValueError(
+                f"unable to parse requirement: found '{self.tokens[self.at - 1] if self.at <= len(self.tokens) else ''}', expected: '('"
+            )
         values: list[str] = []
         while True:
             token = self.take()
@@ -204,7 +215,9 @@ class _Parser:
 
 def _check_key(key: str) -> None:
     prefix, slash, name = key.rpartition("/")
-    good = _QUALIFIED.match(name) and len(name) <= 63 and (not slash or (_SUBDOMAIN.match(prefix) and len(prefix) <= 253))
+    good = (
+        _QUALIFIED.match(name) and len(name) <= 63 and (not slash or (_SUBDOMAIN.match(prefix) and len(prefix) <= 253))
+    )
     if not good:
         from kybern.api.validation.names import qualified_name
 

@@ -13,9 +13,20 @@ from kybern.api.schema import Definition, Field, Type
 __all__ = ["write"]
 
 _SCALARS = {
-    "string": "str", "bytes": "bytes", "time": "str", "micro-time": "str", "int32": "int", "int64": "int",
-    "boolean": "bool", "double": "float", "quantity": "str", "int-or-string": "int | str", "any": "Any",
-}  # fmt: skip
+    "string": "builtins.str",
+    "bytes": "builtins.bytes",
+    "time": "builtins.str",
+    "micro-time": "builtins.str",
+    "int32": "builtins.int",
+    "int64": "builtins.int",
+    "boolean": "builtins.bool",
+    "double": "builtins.float",
+    "quantity": "builtins.str",
+    "int-or-string": "builtins.int | builtins.str",
+    "any": "Any",
+}
+"""With their module in front: DeviceAttribute has fields called `int` and `string`."""
+
 
 
 def write(folder: Path) -> list[Path]:
@@ -38,7 +49,7 @@ def _definitions(package: str) -> list[str]:
 def _stub(package: str, homes: dict[str, str]) -> str:
     imports: set[str] = set()
     classes = [_class(schema.definition(name), package, homes, imports) for name in _definitions(package)]
-    head = ["from typing import Any", "", "import msgspec", ""]
+    head = ["import builtins", "from typing import Any", "", "import msgspec", ""]
     head += [f"import kybern.api.{other}" for other in sorted(imports)]
     return "\n".join([*head, "", "", "\n\n".join(classes), ""])
 
@@ -73,5 +84,5 @@ def _text(type_: Type, package: str, homes: dict[str, str], imports: set[str]) -
         return f"kybern.api.{home}.{name}"
     if type_.kind in ("list", "map") and type_.item is not None:
         item = _text(type_.item, package, homes, imports)
-        return f"list[{item}]" if type_.kind == "list" else f"dict[str, {item}]"
+        return f"list[{item}]" if type_.kind == "list" else f"dict[builtins.str, {item}]"
     return _SCALARS[type_.kind]

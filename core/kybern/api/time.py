@@ -7,7 +7,7 @@ from calendar import timegm
 from datetime import UTC, datetime
 from functools import lru_cache
 
-__all__ = ["canonical_micro_time", "canonical_time", "format_micro_time", "format_time", "parse_time", "human_duration"]
+__all__ = ["canonical_micro_time", "canonical_time", "format_micro_time", "format_time", "human_duration", "parse_time"]
 
 _RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)([.,]\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
 

@@ -156,7 +156,9 @@ _FIRST = {"kind": 0, "apiVersion": 1, "metadata": 2}
 def _make(d: Definition) -> type[Any]:
     fields: list[Any] = []
     rename: dict[str, str] = {}
-    for field in sorted(d.fields.values(), key=lambda f: (_FIRST.get(f.name, 3) if d.group_version_kinds else 0, f.name)):
+    for field in sorted(
+        d.fields.values(), key=lambda f: (_FIRST.get(f.name, 3) if d.group_version_kinds else 0, f.name)
+    ):
         attribute_ = python_name(field.name)
         if attribute_ != field.name:
             rename[attribute_] = field.name
@@ -205,13 +207,18 @@ def kind_of(thing: Any) -> Kind:
     return registry.builtin().of_struct(cls)
 
 
+def _per_class(make: Callable[[Any], T]) -> Callable[[Any], T]:
+    """`functools.cache` for functions of a class, which type checkers do not take for hashable."""
+    return cache(make)
+
+
 _encoder = msgspec.json.Encoder()
 encode: Callable[[Any], bytes] = _encoder.encode
 """Object -> JSON bytes."""
 
 
-@cache
-def _decoder(cls: type[Any]) -> msgspec.json.Decoder[Any]:
+@_per_class
+def _decoder(cls: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cls)
 
 
@@ -262,8 +269,8 @@ def normalize(obj: Any) -> None:
     _normalizer(type(obj))(obj)
 
 
-@cache
-def _normalizer(cls: type[Any]) -> Callable[[Any], None]:
+@_per_class
+def _normalizer(cls: Any) -> Callable[[Any], None]:
     """A function made for one Struct class: straight-line code, because every write runs it."""
     d = definition_of(cls)
     space: dict[str, Any] = {

@@ -25,7 +25,9 @@ def parser(with_plugins: bool = False) -> argparse.ArgumentParser:
     _add_plugins(commands)
     _add_snapshot(commands)
     _add_logs(commands)
-    kubectl = commands.add_parser("kubectl", help="run kubectl against a cluster (kybern kubectl get pods -A)", add_help=False)
+    kubectl = commands.add_parser(
+        "kubectl", help="run kubectl against a cluster (kybern kubectl get pods -A)", add_help=False
+    )
     kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
     if with_plugins:
         _add_plugin_commands(commands)
@@ -39,7 +41,9 @@ def _version() -> str:
 
 
 def _name(command: argparse.ArgumentParser, verb: str = "") -> None:
-    command.add_argument("--name", metavar="C", help="name of the cluster (default: the only one there is, or 'kybern')")
+    command.add_argument(
+        "--name", metavar="C", help="name of the cluster (default: the only one there is, or 'kybern')"
+    )
 
 
 def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,8 +56,12 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     up.add_argument("--nodes", type=_count, metavar="N", help="number of nodes (default 1)")
     up.add_argument("--port", type=int, metavar="P", help="port of the API server (default 6443; 0: any free one)")
     up.add_argument("--config", metavar="F", help="configuration file (kybern.toml)")
-    up.add_argument("--enable", action="append", default=[], metavar="PLUGIN", help="a plugin that must run (repeatable)")
-    up.add_argument("--disable", action="append", default=[], metavar="PLUGIN", help="a plugin that must not run (repeatable)")
+    up.add_argument(
+        "--enable", action="append", default=[], metavar="PLUGIN", help="a plugin that must run (repeatable)"
+    )
+    up.add_argument(
+        "--disable", action="append", default=[], metavar="PLUGIN", help="a plugin that must not run (repeatable)"
+    )
     up.add_argument("--foreground", action="store_true", help="stay in this process until interrupted")
     up.add_argument("--no-kubeconfig", action="store_true", help="leave the user's kubeconfig alone")
 

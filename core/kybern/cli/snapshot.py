@@ -25,7 +25,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"Saved revision {revision} to {file}.")
     else:
         if state.pid() is not None:
-            raise CommandError(f"cluster {state.root.name!r} is running; stop it first: kybern down --name {state.root.name}")
+            raise CommandError(
+                f"cluster {state.root.name!r} is running; stop it first: kybern down --name {state.root.name}"
+            )
         print(f"Restored revision {_offline(state, file, restore=True)} from {file}.")
     return 0
 

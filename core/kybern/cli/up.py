@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +143,16 @@ def _child(state: State, config: Config, plain: dict[str, Any], progress: Any) -
         except OSError:  # nobody listens any more, which is no reason to stop
             pass
 
+    def show(step: str) -> None:
+        tell(step=step)
+
+    def ready(_: Record) -> None:
+        tell(ready=True)
+        progress.close()
+
     code = 0
     try:
-        show: Callable[[str], None] = lambda step: tell(step=step)  # noqa: E731  # one expression, used once
-        process.serve(state, config, plain, show, lambda _: (tell(ready=True), progress.close())[0])
+        process.serve(state, config, plain, show, ready)
     except process.StartError as e:
         tell(error=str(e))
         code = 1

@@ -44,8 +44,12 @@ __all__ = ["Cluster", "running"]
 log = logging.getLogger("kybern")
 
 
+class StartCancelled(Exception):
+    """The cluster was stopped before it was ready."""
+
+
 class Cluster:
-    """One cluster in this process and event loop. Use `running`, or `start` and `stop` in one task."""
+    """One cluster in this process and event loop. Use `running`, or `start` and `stop`."""
 
     server: APIServer
     client: Client
@@ -75,7 +79,9 @@ class Cluster:
         self.url = ""
         self._progress = progress
         self._options: dict[str, Any] = {}
-        self._stack = AsyncExitStack()
+        self._stopping = asyncio.Event()
+        self._ready: asyncio.Future[None]
+        self._main: asyncio.Task[None]
 
     def options(self, plugin: str) -> Any:
         """A plugin's own section as its `Options` class; ConfigError when it does not fit."""
@@ -89,36 +95,56 @@ class Cluster:
 
     async def start(self) -> None:
         """Bring everything up; returns when the cluster is ready. On failure everything is down again."""
+        self._ready = asyncio.get_running_loop().create_future()
+        self._main = asyncio.create_task(self._run(), name="kybern cluster")
         try:
-            await self._start()
+            await asyncio.shield(self._ready)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._stack.aclose()
+            await self.stop()
             raise
 
     async def stop(self) -> None:
         """Take everything down in order; what was accepted is finished."""
-        self.plugins.call("kybern_cluster_stopping", cluster=self)
-        with anyio.CancelScope(shield=True):
-            await self._stack.aclose()
+        self._stopping.set()
+        if not self._ready.done():
+            self._main.cancel()
+        await asyncio.wait([self._main])
 
-    async def _start(self) -> None:
+    async def ended(self) -> None:
+        """Return when the cluster has stopped; raises what made it stop by itself."""
+        await asyncio.shield(self._main)
+
+    async def _run(self) -> None:
+        """The whole life, in one task: components live in task groups, which must end where they began."""
+        try:
+            async with AsyncExitStack() as stack:
+                await self._bring_up(stack)
+                self.plugins.call("kybern_cluster_started", cluster=self)
+                self._ready.set_result(None)
+                await self._stopping.wait()
+                self.plugins.call("kybern_cluster_stopping", cluster=self)
+        except BaseException as e:
+            if self._ready.done():
+                raise
+            cause = _only(e)
+            self._ready.set_exception(StartCancelled() if isinstance(cause, asyncio.CancelledError) else cause)
+
+    async def _bring_up(self, stack: AsyncExitStack) -> None:
         self._check_options()
-        tasks = await self._stack.enter_async_context(_supervised())
         self._make_pki()
         start = self._join()
         self._progress(f"opening the {self.config.store.driver} store")
         self.store = stores.chosen(self.plugins, self.config, self.state, self.clock, start)
         await self.store.start()
-        self._stack.push_async_callback(self.store.close)
-        await self._serve(start)
+        stack.push_async_callback(self.store.close)
+        await self._serve(start, stack)
+        tasks = await stack.enter_async_context(_supervised())
         tasks.start_soon(self.informers.run)
         tasks.start_soon(self.events.run)
         for bootstrap in self.plugins.collect("kybern_bootstrap", start=start):
             await bootstrap(self.client)
         await self._run_components(tasks, start)
         self.server.set_ready()
-        self.plugins.call("kybern_cluster_started", cluster=self)
 
     def _check_options(self) -> None:
         for name in self.config.plugins.options:
@@ -132,7 +158,9 @@ class Cluster:
 
         self._progress("making certificates" if not self.state.pki.exists() else "checking certificates")
         api = self.config.api
-        self.pki = PKI(self.state.pki, self.clock, hosts=tuple({api.address, *api.names}), service_ip=self._service_ip())
+        self.pki = PKI(
+            self.state.pki, self.clock, hosts=tuple({api.address, *api.names}), service_ip=self._service_ip()
+        )
         self.pki.ensure()
 
     def _service_ip(self) -> str:
@@ -141,7 +169,9 @@ class Cluster:
         try:
             return str(ipaddress.ip_network(self.config.network.service_cidr)[1])
         except (ValueError, IndexError) as e:
-            raise ConfigError(f"network.service_cidr: {self.config.network.service_cidr!r} is not an address range: {e}") from None
+            raise ConfigError(
+                f"network.service_cidr: {self.config.network.service_cidr!r} is not an address range: {e}"
+            ) from None
 
     def _join(self) -> Start:
         """The in-process client and the shared caches; they answer once the server serves."""
@@ -154,10 +184,18 @@ class Cluster:
         self.informers = Informers(self.client, self.clock)
         self.events = Events(self.client, self.clock)
         return Start(
-            self.config, self.clock, self.state.root, self.pki, self.client, self.informers, self.events, kinds, self.options
+            self.config,
+            self.clock,
+            self.state.root,
+            self.pki,
+            self.client,
+            self.informers,
+            self.events,
+            kinds,
+            self.options,
         )
 
-    async def _serve(self, start: Start) -> None:
+    async def _serve(self, start: Start, stack: AsyncExitStack) -> None:
         """The API server over the store, listening."""
         from kybern.apiserver.server import APIServer
         from kybern.cluster.routes import routes
@@ -180,7 +218,7 @@ class Cluster:
         )
         self._progress("starting the API server")
         await self.server.start()
-        self._stack.push_async_callback(self.server.close)
+        stack.push_async_callback(self.server.close)
         listening = self._listen()
         self.url = f"https://{_host(self.config.api.address)}:{listening.getsockname()[1]}"
         await self.server.serve(listening, self.pki.server_ssl_context())
@@ -219,16 +257,27 @@ class Cluster:
         if configured := node_configs(self.config):
             self._progress(f"starting {len(configured)} node{'s' if len(configured) > 1 else ''}")
             self.nodes = self._make_nodes(start, configured)
-            self.server.nodes = self.nodes.streams
+            self.server.nodes = self._streams()
             tasks.start_soon(self.nodes.run)
         tasks.start_soon(self.pki.keep_renewed)
+
+    def _streams(self) -> NodeStreams:
+        """Logs and, later, exec of this process's nodes, in the server's own terms."""
+        from kybern.node.streams import Streams
+
+        return Streams(self.nodes)
 
     def _make_scheduler(self, start: Start) -> Scheduler:
         from kybern.scheduler.scheduler import Scheduler
 
         policies = self.plugins.collect("kybern_scheduling_policy", start=start)
         return Scheduler(
-            self.client, self.informers, self.clock, self.events.recorder("default-scheduler"), policies, self._scheduler_config()
+            self.client,
+            self.informers,
+            self.clock,
+            self.events.recorder("default-scheduler"),
+            policies,
+            self._scheduler_config(),
         )
 
     def _scheduler_config(self) -> Any:
@@ -248,10 +297,17 @@ class Cluster:
         from kybern.node.agent import NodeAgent
 
         drivers = self.plugins.drivers("kybern_runtime", start=start)
+        self.state.nodes.mkdir(exist_ok=True)
         for node in configured:
             stores.select(drivers, node.runtime, "nodes.runtime")
         return NodeAgent(
-            self.client, self.informers, self.clock, self.events, nodes=configured, drivers=drivers, state_dir=self.state.nodes
+            self.client,
+            self.informers,
+            self.clock,
+            self.events,
+            nodes=configured,
+            drivers=drivers,
+            state_dir=self.state.nodes,
         )
 
 
@@ -282,8 +338,17 @@ def _taint(text: str) -> dict[str, str]:
     key, _, rest = text.rpartition(":")
     name, _, value = key.partition("=")
     if not name or rest not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
-        raise ConfigError(f"nodes.group: taint {text!r} is not of the form key=value:Effect (NoSchedule, PreferNoSchedule, NoExecute)")
+        raise ConfigError(
+            f"nodes.group: taint {text!r} is not of the form key=value:Effect (NoSchedule, PreferNoSchedule, NoExecute)"
+        )
     return {"key": name, "value": value, "effect": rest} if value else {"key": name, "effect": rest}
+
+
+def _only(e: BaseException) -> BaseException:
+    """What a task group's exception is about, when it is about one thing."""
+    while isinstance(e, BaseExceptionGroup) and len(e.exceptions) == 1:
+        e = e.exceptions[0]
+    return e
 
 
 def _host(address: str) -> str:
@@ -321,6 +386,6 @@ async def running(
             try:
                 yield cluster
             finally:
-                await asyncio.shield(cluster.stop())
+                await cluster.stop()
         finally:
             state.unlock()

@@ -24,7 +24,11 @@ class StartError(Exception):
 
 
 def serve(
-    state: State, config: Config, plain: dict[str, Any], progress: Callable[[str], None], ready: Callable[[Record], None]
+    state: State,
+    config: Config,
+    plain: dict[str, Any],
+    progress: Callable[[str], None],
+    ready: Callable[[Record], None],
 ) -> None:
     """Run the cluster of `state` until a signal. `plain` is the configuration as data, kept for later starts.
 
@@ -63,7 +67,11 @@ def _run(main: Any) -> None:
 
 
 async def _serve(
-    state: State, config: Config, plain: dict[str, Any], progress: Callable[[str], None], ready: Callable[[Record], None]
+    state: State,
+    config: Config,
+    plain: dict[str, Any],
+    progress: Callable[[str], None],
+    ready: Callable[[Record], None],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -82,7 +90,9 @@ async def _serve(
         )
         _calm_the_collector()
         ready(record)
-        await stop.wait()
+        await asyncio.wait([asyncio.ensure_future(stop.wait()), asyncio.ensure_future(cluster.ended())], return_when="FIRST_COMPLETED")
+        if not stop.is_set():
+            await cluster.ended()
     finally:
         await cluster.stop()
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from kybern.api.registry import Registry
     from kybern.client.interface import Client
     from kybern.cluster.pki import PKI
-    from kybern.reconcile.interface import EventRecorder
     from kybern.reconcile.informers import Informers
+    from kybern.reconcile.interface import EventRecorder
 
 __all__ = ["Start"]
 

@@ -92,7 +92,9 @@ class State:
         try:
             record = msgspec.json.decode(self.record_file.read_bytes(), type=Record)
         except FileNotFoundError:
-            raise StateError(f"there is no cluster {self.root.name!r}; create it with: kybern up --name {self.root.name}") from None
+            raise StateError(
+                f"there is no cluster {self.root.name!r}; create it with: kybern up --name {self.root.name}"
+            ) from None
         except (msgspec.MsgspecError, OSError) as e:
             raise StateError(f"{self.record_file} is not a cluster record of kybern: {e}") from e
         if record.version > VERSION:
@@ -117,7 +119,9 @@ class State:
         except OSError as e:
             raise StateError(f"{self.root} cannot be used as a cluster directory: {e.strerror or e}") from e
         if foreign:
-            raise StateError(f"{self.root} is not empty and not a cluster of kybern; choose another name or move it away")
+            raise StateError(
+                f"{self.root} is not empty and not a cluster of kybern; choose another name or move it away"
+            )
 
     def lock(self) -> None:
         """Claim the directory for this process until it ends; StateError when another one runs it."""

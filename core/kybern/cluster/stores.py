@@ -32,7 +32,9 @@ def chosen(plugins: Plugins, config: Config, state: State | None, clock: Clock, 
 def select(drivers: dict[str, Any], name: str, setting: str) -> Any:
     """The driver of a name; ConfigError naming the setting when no enabled plugin offers it."""
     if name not in drivers:
-        raise ConfigError(f"{setting}: {name!r} is offered by no plugin; there are: {', '.join(sorted(drivers)) or 'none'}")
+        raise ConfigError(
+            f"{setting}: {name!r} is offered by no plugin; there are: {', '.join(sorted(drivers)) or 'none'}"
+        )
     return drivers[name]
 
 

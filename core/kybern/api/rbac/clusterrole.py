@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kybern.api.kind import Kind
 from kybern.api.table import CREATED_AT, NAME
+from kybern.api.validation.names import name_path_segment
 
 KIND = Kind(
     group="rbac.authorization.k8s.io",
@@ -15,4 +16,5 @@ KIND = Kind(
         NAME,
         CREATED_AT,
     ),
+    name_errors=name_path_segment,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kybern.api.kind import Column, Kind
 from kybern.api.table import AGE, NAME
+from kybern.api.validation.names import name_path_segment
 
 KIND = Kind(
     group="rbac.authorization.k8s.io",
@@ -19,4 +20,5 @@ KIND = Kind(
         Column("Groups", priority=1),
         Column("ServiceAccounts", priority=1),
     ),
+    name_errors=name_path_segment,
 )
