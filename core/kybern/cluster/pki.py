@@ -1,6 +1,6 @@
 """The cluster's own public key infrastructure: one CA, the server's certificate, client certificates, the token key.
 
-Everything lives in `<state>/pki` as PEM files, keys readable by the owner only, each file replaced
+Everything lives in one directory as PEM files, keys readable by the owner only, each file replaced
 atomically. A start with good files reads them and imports no X.509 library; what is missing, near
 its end or no longer fits (another host name, another CA) is issued anew with the same key.
 """
@@ -60,14 +60,14 @@ class PKI:
 
     def __init__(
         self,
-        state_dir: Path,
+        directory: Path,
         clock: Clock,
         *,
         hosts: Iterable[str] = (),
         service_ip: str = "10.96.0.1",
     ) -> None:
         """`hosts`: further names and addresses the server is reached by. `service_ip`: of service `kubernetes`."""
-        self.directory = Path(state_dir) / "pki"
+        self.directory = Path(directory)
         self._clock = clock
         self._names = frozenset(map(_normal, {*SERVER_NAMES, "127.0.0.1", "::1", service_ip, *hosts}))
         self._server_contexts: list[ssl.SSLContext] = []
