@@ -1,0 +1,187 @@
+"""Whether a node takes a pod that was bound to it: the kubelet's own check after the scheduler's.
+
+Pure. A refused pod fails at once with a reason such as `OutOfcpu` or `NodeAffinity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from kybern.api import quantity
+
+__all__ = ["Refusal", "Used", "admit", "host_ports", "pod_requests"]
+
+
+class Refusal(NamedTuple):
+    """Why not."""
+
+    reason: str
+    message: str
+
+
+def pod_requests(pod: Any) -> dict[str, Fraction]:
+    """What a pod asks for: its own resources, else the containers', with init containers and overhead."""
+    spec = pod.spec
+    total: dict[str, Fraction] = {}
+    for container in spec.containers:
+        _add(total, _requests(container))
+    beside: dict[str, Fraction] = {}
+    peak: dict[str, Fraction] = {}
+    for container in spec.initContainers or ():
+        if container.restartPolicy == "Always":
+            _add(beside, _requests(container))
+            _add(total, _requests(container))
+            now = dict(beside)
+        else:
+            now = dict(beside)
+            _add(now, _requests(container))
+        for name, amount in now.items():
+            peak[name] = max(peak.get(name, Fraction(0)), amount)
+    for name, amount in peak.items():
+        total[name] = max(total.get(name, Fraction(0)), amount)
+    if spec.resources is not None:
+        total.update({name: quantity.parse(amount) for name, amount in (spec.resources.requests or {}).items()})
+    _add(total, {name: quantity.parse(amount) for name, amount in (spec.overhead or {}).items()})
+    return total
+
+
+def _requests(container: Any) -> dict[str, Fraction]:
+    resources = container.resources
+    if resources is None or not resources.requests:
+        return {}
+    return {name: quantity.parse(amount) for name, amount in resources.requests.items()}
+
+
+def _add(total: dict[str, Fraction], more: Mapping[str, Fraction]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, Fraction(0)) + amount
+
+
+def host_ports(pod: Any) -> set[tuple[str, str, int]]:
+    """(address, protocol, port) of the node that a pod takes."""
+    containers = [*pod.spec.containers, *(c for c in pod.spec.initContainers or () if c.restartPolicy == "Always")]
+    return {
+        (port.hostIP or "0.0.0.0", port.protocol or "TCP", port.hostPort)
+        for container in containers
+        for port in container.ports or ()
+        if port.hostPort
+    }
+
+
+class Used:
+    """What the pods of a node take together."""
+
+    __slots__ = ("ports", "resources", "_pods")
+
+    def __init__(self) -> None:
+        self.resources: dict[str, Fraction] = {}
+        self.ports: set[tuple[str, str, int]] = set()
+        self._pods: dict[str, tuple[dict[str, Fraction], set[tuple[str, str, int]]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def add(self, pod: Any) -> None:
+        """Count a pod, once."""
+        if pod.metadata.uid in self._pods:
+            return
+        requests, ports = pod_requests(pod), host_ports(pod)
+        self._pods[pod.metadata.uid] = requests, ports
+        _add(self.resources, requests)
+        self.ports |= ports
+
+    def remove(self, uid: str) -> None:
+        """Count a pod no longer."""
+        requests, ports = self._pods.pop(uid, ({}, set()))
+        _add(self.resources, {name: -amount for name, amount in requests.items()})
+        self.ports -= ports
+
+
+def admit(pod: Any, node: Any, used: Used, *, operating_system: str = "linux") -> Refusal | None:
+    """None when the pod may run beside those that run on the node (a Node Struct) already."""
+    if pod.spec.os is not None and pod.spec.os.name != operating_system:
+        return Refusal("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    if refusal := _admit_resources(pod, node.status.allocatable or {}, used):
+        return refusal
+    if not matches_node(pod, node):
+        return Refusal("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
+    if used.ports and _clash(host_ports(pod), used.ports):
+        return Refusal("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+    for taint in node.spec.taints or ():
+        if taint.effect == "NoExecute" and not any(_tolerates(t, taint) for t in pod.spec.tolerations or ()):
+            return Refusal("TaintToleration", "Predicate TaintToleration failed: node(s) had untolerated taint(s)")
+    return None
+
+
+def _admit_resources(pod: Any, allocatable: Mapping[str, str], used: Used) -> Refusal | None:
+    slots = quantity.value(allocatable.get("pods", "0"))
+    if len(used) + 1 > slots:
+        return Refusal("OutOfpods", f"Node didn't have enough resource: pods, requested: 1, used: {len(used)}, capacity: {slots}")
+    for name, amount in pod_requests(pod).items():
+        has = quantity.parse(allocatable.get(name, "0"))
+        taken = used.resources.get(name, Fraction(0))
+        if amount and amount > has - taken:
+            unit = 1000 if name == "cpu" else 1
+            numbers = f"requested: {int(amount * unit)}, used: {int(taken * unit)}, capacity: {int(has * unit)}"
+            return Refusal(f"OutOf{name}", f"Node didn't have enough resource: {name}, {numbers}")
+    return None
+
+
+def _clash(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]]) -> bool:
+    for address, protocol, port in wanted:
+        for other, other_protocol, other_port in taken:
+            anywhere = "0.0.0.0" in (address, other)
+            if port == other_port and protocol == other_protocol and (anywhere or address == other):
+                return True
+    return False
+
+
+def _tolerates(toleration: Any, taint: Any) -> bool:
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    if toleration.operator == "Exists":
+        return True
+    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
+
+
+def matches_node(pod: Any, node: Any) -> bool:
+    """The pod's nodeSelector and required node affinity."""
+    labels = node.metadata.labels or {}
+    if any(labels.get(key) != value for key, value in (pod.spec.nodeSelector or {}).items()):
+        return False
+    affinity = pod.spec.affinity.nodeAffinity if pod.spec.affinity is not None else None
+    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
+    if required is None:
+        return True
+    return any(_matches_term(term, labels, node.metadata.name) for term in required.nodeSelectorTerms or ())
+
+
+def _matches_term(term: Any, labels: Mapping[str, str], name: str) -> bool:
+    if not term.matchExpressions and not term.matchFields:
+        return False
+    fields = {"metadata.name": name}
+    return all(_matches(r, labels) for r in term.matchExpressions or ()) and all(
+        _matches(r, fields) for r in term.matchFields or ()
+    )
+
+
+def _matches(requirement: Any, values: Mapping[str, str]) -> bool:
+    value, listed = values.get(requirement.key), requirement.values or []
+    match requirement.operator:
+        case "In":
+            return value in listed
+        case "NotIn":
+            return value not in listed
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+    try:
+        number, bound = int(value or ""), int(listed[0])
+    except (ValueError, IndexError):
+        return False
+    return number > bound if requirement.operator == "Gt" else number < bound

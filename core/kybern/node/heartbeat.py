@@ -1,0 +1,176 @@
+"""A node's life signs: registration, the lease every 10 seconds, and its status when it changed or 5 minutes passed.
+
+Nodes wait on clock timers, not in tasks; a few tasks serve whichever nodes are due.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from kybern.api import types
+from kybern.api.errors import StatusError
+from kybern.api.time import format_micro_time
+from kybern.node.hosted_node import HostedNode
+from kybern.node.node_object import new_node, node_labels, node_status, without_heartbeat
+from kybern.node.runtime import RuntimeCondition, RuntimeFault, RuntimeStatus
+
+if TYPE_CHECKING:
+    from kybern.node.agent import NodeAgent
+
+__all__ = ["Heartbeats"]
+
+log = logging.getLogger(__name__)
+
+LEASE_NAMESPACE = "kube-node-lease"
+_RETRY = 2.0
+_AT_ONCE = 16
+
+
+class Heartbeats:
+    """Keeps all nodes of an agent registered and alive."""
+
+    def __init__(self, agent: NodeAgent) -> None:
+        self._agent = agent
+        self._due: deque[HostedNode] = deque()
+        self._active = 0
+
+    async def register(self, node: HostedNode) -> None:
+        """Create the Node, or take over the one that is there; then the lease."""
+        from kybern.api.core import Node
+
+        client = self._agent.client
+        wanted = new_node(node.config, node.machine)
+        wanted.status = await self._status(node, None)
+        try:
+            node.object = await client.create(wanted)
+        except StatusError as error:
+            if error.code != 409:
+                raise
+            node.object = await self._take_over(node, await client.get(Node, node.name))
+        if not (node.object.status.conditions or ()):
+            await self._write_status(node, wanted.status)
+        node.reported, node.reported_at = without_heartbeat(wanted.status), node.clock.monotonic()
+        await self._renew(node)
+        node.tell_node("Normal", "Starting", "Starting kubelet.")
+        self._again(node, self._agent.config.lease_interval * node.jitter("lease"))
+
+    async def _take_over(self, node: HostedNode, current: Any) -> Any:
+        labels = node_labels(node.config, node.machine)
+        if any((current.metadata.labels or {}).get(k) != v for k, v in labels.items()):
+            patch = {"metadata": {"labels": labels}}
+            current = await self._agent.client.patch(type(current), node.name, "", patch, type="merge")
+        node.object = current
+        await self._write_status(node, await self._status(node, current.status))
+        return node.object
+
+    def beat(self, node: HostedNode) -> None:
+        """The node is due for its lease and a look at its status."""
+        if not node.alive:
+            return
+        self._due.append(node)
+        if self._active < _AT_ONCE:
+            self._active += 1
+            self._agent.spawn(self._drain())
+
+    def _again(self, node: HostedNode, delay: float) -> None:
+        if node.alive:
+            node.timers["beat"] = node.clock.call_later(delay, self.beat, node)
+
+    async def _drain(self) -> None:
+        try:
+            while self._due:
+                node = self._due.popleft()
+                if node.alive:
+                    await self._serve(node)
+        finally:
+            self._active -= 1
+
+    async def _serve(self, node: HostedNode) -> None:
+        interval = self._agent.config.lease_interval
+        try:
+            await self._renew(node)
+            await self.report(node)
+        except StatusError as error:
+            log.warning("node %s cannot report: %s", node.name, error)
+            interval = min(interval, _RETRY)
+        except Exception:
+            log.exception("node %s cannot report", node.name)
+        self._again(node, interval)
+
+    async def _renew(self, node: HostedNode) -> None:
+        from kybern.api.coordination import Lease
+
+        client, now = self._agent.client, format_micro_time(node.clock.now())
+        for _ in range(5):
+            try:
+                if node.lease is None:
+                    node.lease = await client.create(self._new_lease(node, now))
+                else:
+                    changed = types.copy(node.lease)
+                    changed.spec.renewTime = now
+                    node.lease = await client.update(changed)
+                return
+            except StatusError as error:
+                if error.code == 404:
+                    node.lease = None
+                    if error.details and error.details.get("kind") == "namespaces":
+                        raise
+                elif error.code == 409:
+                    node.lease = await client.get(Lease, node.name, LEASE_NAMESPACE)
+                else:
+                    raise
+
+    def _new_lease(self, node: HostedNode, now: str) -> Any:
+        from kybern.api.coordination import Lease, LeaseSpec
+        from kybern.api.meta import ObjectMeta, OwnerReference
+
+        owner = OwnerReference(apiVersion="v1", kind="Node", name=node.name, uid=node.object.metadata.uid)
+        return Lease(
+            metadata=ObjectMeta(name=node.name, namespace=LEASE_NAMESPACE, ownerReferences=[owner]),
+            spec=LeaseSpec(
+                holderIdentity=node.name, leaseDurationSeconds=int(self._agent.config.lease_duration), renewTime=now
+            ),
+        )
+
+    async def report(self, node: HostedNode, *, force: bool = False) -> None:
+        """Write the node's status if it changed or its time has come."""
+        if node.object is None:
+            return
+        status = await self._status(node, node.object.status)
+        amounts_to, now = without_heartbeat(status), node.clock.monotonic()
+        interval = self._agent.config.status_report_interval * (1 + 0.1 * node.jitter("status"))
+        if not force and amounts_to == node.reported and now - node.reported_at < interval:
+            return
+        if await self._write_status(node, status):
+            node.reported, node.reported_at = amounts_to, now
+
+    async def _status(self, node: HostedNode, old: Any) -> Any:
+        try:
+            health = await node.runtime.status()
+            images = await node.driver.images.list_images()
+        except RuntimeFault as fault:
+            down = RuntimeCondition("RuntimeReady", False, "ContainerRuntimeNotReady", str(fault))
+            health, images = RuntimeStatus([down]), []
+        return node_status(
+            node.config, node.machine, node.version, health, images, old, node.clock.now(),
+            pressure=node.pressure, shutting_down=node.shutting_down,
+        )  # fmt: skip
+
+    async def _write_status(self, node: HostedNode, status: Any) -> bool:
+        client = self._agent.client
+        for _ in range(5):
+            changed = types.copy(node.object)
+            changed.status = status
+            try:
+                node.object = await client.update_status(changed)
+                return True
+            except StatusError as error:
+                if error.code == 404:
+                    log.warning("node %s is no longer registered", node.name)
+                    return False
+                if error.code != 409:
+                    raise
+                node.object = await client.get(type(node.object), node.name)
+        return False

@@ -1,0 +1,231 @@
+"""One node of an agent: its runtime, its Node object and lease, and the workers of its pods."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kybern.node.admit import Refusal, Used, admit
+from kybern.node.backoff import Backoff
+from kybern.node.config import NodeConfig
+from kybern.node.env import Facts, container_env
+from kybern.node.image_puller import ImagePuller
+from kybern.node.pod_runtime import PodRuntime
+from kybern.node.pod_worker import PodWorker
+from kybern.node.probe import NetworkProber, Prober, Target
+from kybern.node.runtime import ContainerEvent, ContainerStatus, MachineInfo, PodSandbox, RuntimeDriver, Version
+from kybern.node.volumes import missing_volume
+
+if TYPE_CHECKING:
+    from kybern.node.agent import NodeAgent
+
+__all__ = ["HostedNode"]
+
+log = logging.getLogger(__name__)
+
+
+class HostedNode:
+    """Made by the agent for each NodeConfig; `alive` between `start` and `stop`."""
+
+    __slots__ = (
+        "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease", "machine", "object",
+        "pressure", "prober", "puller", "reported", "reported_at", "restart_backoff", "shutting_down", "timers", "used", "version",
+        "workers",
+    )  # fmt: skip
+
+    def __init__(self, agent: NodeAgent, config: NodeConfig, driver: RuntimeDriver) -> None:
+        self.agent = agent
+        self.clock = agent.clock
+        self.config = config
+        self.driver = driver
+        self.alive = False
+        self.machine = MachineInfo()
+        self.version = Version("unknown", "")
+        self.object: Any = None
+        """The newest Node object seen."""
+        self.lease: Any = None
+        self.reported: Any = None
+        """What the last written status amounted to."""
+        self.reported_at = 0.0
+        self.pressure: set[str] = set()
+        """Conditions in force: MemoryPressure, DiskPressure, PIDPressure."""
+        self.shutting_down = False
+        self.host_ips: tuple[str, ...] = (config.internal_ip,) if config.internal_ip else ()
+        self.used = Used()
+        self.workers: dict[str, PodWorker] = {}
+        self.restart_backoff = Backoff(agent.config.restart_backoff, agent.config.restart_backoff_max)
+        self.timers: dict[str, Any] = {}
+        self.prober: Prober
+        self.puller: ImagePuller
+        self._recorder: Any = None
+        self._waiting_for_cidr = 0.0
+
+    @property
+    def runtime(self) -> Any:
+        """The node's Runtime."""
+        return self.driver.runtime
+
+    @property
+    def name(self) -> str:
+        """The Node's name."""
+        return self.config.name
+
+    @property
+    def runtime_name(self) -> str:
+        """As in `containerd://`."""
+        return self.version.runtime_name
+
+    def jitter(self, what: str) -> float:
+        """A fixed number in [0, 1) of this node's own, so that thousands of nodes do not act in step."""
+        return zlib.crc32(f"{self.name}/{what}".encode()) / 2**32
+
+    async def start(self) -> None:
+        """Connect to the runtime. Raises RuntimeFault when it does not answer."""
+        await self.driver.start()
+        self.machine = await self.driver.machine()
+        self.version = await self.runtime.version()
+        self.prober = self.driver.prober() or NetworkProber(self.runtime, self.clock)
+        images = Backoff(self.agent.config.image_backoff, self.agent.config.image_backoff_max)
+        self.puller = ImagePuller(self.driver.images, images, self.agent.sources, self.clock, lambda: None)
+        self.alive = True
+
+    async def stop(self) -> None:
+        """Let go; what runs keeps running."""
+        self.alive = False
+        for timer in self.timers.values():
+            timer.cancel()
+        self.timers.clear()
+        for worker in self.workers.values():
+            worker.close()
+        self.workers.clear()
+        self.used = Used()
+        await self.driver.close()
+
+    # Pods
+
+    def pod_changed(self, pod: Any) -> None:
+        """A pod of this node is new or changed."""
+        worker = self.workers.get(pod.metadata.uid)
+        if worker is not None:
+            self.agent.deliver(worker, pod)
+            return
+        worker = self.workers[pod.metadata.uid] = PodWorker(self, pod)
+        if pod.metadata.deletionTimestamp:
+            worker.update(pod)
+        else:
+            worker.kick()
+
+    def pod_removed(self, pod: Any) -> None:
+        """A pod of this node is gone from the API."""
+        if worker := self.workers.get(pod.metadata.uid):
+            worker.remove()
+
+    def runtime_event(self, event: ContainerEvent) -> None:
+        """Something happened in the runtime."""
+        if worker := self.workers.get(event.pod_uid):
+            worker.kick()
+
+    def forget(self, worker: PodWorker) -> None:
+        """Nothing of the pod is left."""
+        self.workers.pop(worker.uid, None)
+        for container in worker.pod.spec.containers:
+            self.restart_backoff.forget((worker.uid, container.name))
+            self.puller.forget((worker.uid, container.image))
+        for container in worker.pod.spec.initContainers or ():
+            self.restart_backoff.forget((worker.uid, container.name))
+            self.puller.forget((worker.uid, container.image))
+
+    def admit(self, worker: PodWorker) -> Refusal | None:
+        """Take the pod, or say why not."""
+        if self.shutting_down:
+            return Refusal("NodeShutdown", "Pod was rejected as the node is shutting down.")
+        refusal = admit(worker.pod, self.object, self.used, operating_system=self.machine.operating_system)
+        if refusal is None:
+            self.used.add(worker.pod)
+        return refusal
+
+    def release(self, worker: PodWorker) -> None:
+        """The pod takes nothing any more."""
+        self.used.remove(worker.uid)
+
+    def mark(self, worker: PodWorker) -> None:
+        """The pod's status may have changed."""
+        if self.alive:
+            self.agent.statuses.mark(worker)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> Any:
+        """Run something in the agent's task group."""
+        return self.agent.spawn(work)
+
+    # What pods need to know
+
+    @property
+    def pod_cidr(self) -> str:
+        """The node's pod range, comma-separated when dual-stack; "" until it has one."""
+        spec = self.object.spec if self.object is not None else None
+        return ",".join((spec.podCIDRs or ([spec.podCIDR] if spec.podCIDR else [])) if spec is not None else [])
+
+    def network_ready(self) -> bool:
+        """Whether pods can get addresses: the node has a range, or none came for so long that none will."""
+        if self.pod_cidr:
+            return True
+        if not self._waiting_for_cidr:
+            self._waiting_for_cidr = self.clock.monotonic() or 1e-9
+        return self.clock.monotonic() - self._waiting_for_cidr >= self.agent.config.pod_cidr_timeout
+
+    def runtime_handler(self, pod: Any) -> str:
+        """The RuntimeClass's handler name."""
+        return self.agent.runtime_handler(pod.spec.runtimeClassName or "")
+
+    async def missing_volume(self, pod: Any) -> str:
+        """What keeps the pod's volumes from being set up."""
+        return await missing_volume(pod, self.agent.sources) if pod.spec.volumes else ""
+
+    async def container_env(self, pod: Any, container: Any, sandbox: PodSandbox) -> Mapping[str, str]:
+        """The container's environment; raises ConfigProblem."""
+        ips = tuple(sandbox.ips) or (self.host_ips if pod.spec.hostNetwork else ())
+        facts = Facts(self.name, self.host_ips, ips, self.object.status.allocatable or {})
+        services = self.agent.service_env(pod.metadata.namespace, pod.spec.enableServiceLinks is not False)
+        return await container_env(pod, container, facts, self.agent.sources, services)
+
+    def target(self, pod: Any, container: Any, status: ContainerStatus, known: PodRuntime) -> Target:
+        """Whom a probe or hook asks."""
+        ips = known.sandbox.ips if known.sandbox is not None else ()
+        return Target(pod, container, status, (ips or self.host_ips or ("127.0.0.1",))[0])
+
+    # What people hear
+
+    def tell(self, pod: Any, type: str, reason: str, message: str, container: str = "") -> None:
+        """Record an event about a pod, or about one of its containers."""
+        if not self.agent.may_tell(type):
+            return
+        if self._recorder is None:
+            self._recorder = self.agent.recorder(self.name)
+        self._recorder.event(_part(pod, container) if container else pod, type, reason, message)
+
+    def tell_node(self, type: str, reason: str, message: str) -> None:
+        """Record an event about the node."""
+        if self._recorder is None:
+            self._recorder = self.agent.recorder(self.name)
+        if self.object is not None:
+            self._recorder.event(self.object, type, reason, message)
+
+
+def _part(pod: Any, container: str) -> Any:
+    """A reference to one container of a pod."""
+    from kybern.api.core import ObjectReference
+
+    spec = pod.spec
+    for field in ("containers", "initContainers", "ephemeralContainers"):
+        if any(c.name == container for c in getattr(spec, field) or ()):
+            path = f"spec.{field}{{{container}}}"
+            break
+    else:
+        path = f"spec.containers{{{container}}}"
+    metadata = pod.metadata
+    return ObjectReference(
+        apiVersion="v1", kind="Pod", name=metadata.name, namespace=metadata.namespace, uid=metadata.uid,
+        resourceVersion=metadata.resourceVersion, fieldPath=path,
+    )  # fmt: skip

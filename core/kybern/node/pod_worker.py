@@ -1,0 +1,401 @@
+"""One pod on one node: a serial worker in one of three states, as the kubelet's.
+
+`SYNC` brings the pod about and keeps it so; `TERMINATING` stops its containers in order;
+`TERMINATED` reports the end, deletes the API object if asked to, and removes what is left. A pass
+reads the runtime afresh, decides (decide.py) and acts; whatever may change the decision only calls
+`kick`. Between passes a worker costs no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from kybern.api.errors import StatusError
+from kybern.api.time import parse_time
+from kybern.clock import Timer
+from kybern.node.decide import decide
+from kybern.node.pod_runtime import PodRuntime, read_pod
+from kybern.node.pod_status import View, pod_phase, pod_status
+from kybern.node.probe import ProbeResult
+from kybern.node.probing import KINDS, ProbeLoop, probe_of
+from kybern.node.runtime import ContainerState, RuntimeFault
+from kybern.node.start import start_pod
+from kybern.node.stop import stop_pod
+from kybern.node.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from kybern.node.hosted_node import HostedNode
+
+__all__ = ["PodWorker", "State"]
+
+log = logging.getLogger(__name__)
+
+_SLOW_SYNC = 0.25
+
+
+class State(Enum):
+    """Never goes back."""
+
+    SYNC = "sync"
+    TERMINATING = "terminating"
+    TERMINATED = "terminated"
+
+
+class PodWorker:
+    """All that a node does for one pod."""
+
+    __slots__ = (
+        "_dirty", "_loops", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked", "node", "pod",
+        "removed", "settled", "state", "stop_by", "uid", "verdicts", "volume_tries", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, node: HostedNode, pod: Any) -> None:
+        self.node = node
+        self.pod = pod
+        self.uid: str = pod.metadata.uid
+        self.state = State.SYNC
+        self.known = PodRuntime()
+        self.verdicts = Verdicts()
+        self.verdicts.adopt(pod)
+        self.waiting: dict[str, tuple[str, str]] = {}
+        self.failed: tuple[str, str] | None = None
+        """Reason and message when the pod as a whole failed."""
+        self.admitted = False
+        self.removed = False
+        """The API object is gone."""
+        self.marked = False
+        """Waits in the status writer's queue."""
+        self.settled = False
+        """Everything was stopped and the last status may be written."""
+        self.grace: float | None = None
+        self.stop_by: float | None = None
+        """Wall time at which a container that still runs is killed."""
+        self.volume_tries = 0
+        self._loops: dict[tuple[str, str], ProbeLoop] = {}
+        self._dirty = False
+        self._task: asyncio.Task[None] | None = None
+        self._timer: Timer | None = None
+        self._timer_due = 0.0
+
+    # What happens to it
+
+    def update(self, pod: Any) -> None:
+        """The API object changed."""
+        old, self.pod = self.pod, pod
+        if self.state is State.SYNC and pod.metadata.deletionTimestamp:
+            self.terminate(self._deletion_grace())
+        elif self.state is State.TERMINATING and pod.metadata.deletionTimestamp:
+            self._shorten(self._deletion_grace())
+        elif self.state is State.TERMINATED and pod.metadata.deletionTimestamp and not old.metadata.deletionTimestamp:
+            self.kick()
+        elif _asks_more(old, pod):
+            self.kick()
+        elif old.status != pod.status:
+            self.node.mark(self)
+
+    def remove(self) -> None:
+        """The API object is gone."""
+        self.removed = True
+        if self.state is State.SYNC:
+            self.terminate(self._deletion_grace())
+        else:
+            self._shorten(1.0)
+            self.kick()
+
+    def fail(self, reason: str, message: str, grace: float | None = None) -> None:
+        """End the pod as Failed (eviction, deadline, shutdown)."""
+        if self.failed is None and self.state is State.SYNC:
+            self.failed = (reason, message)
+            self.terminate(self._spec_grace() if grace is None else grace)
+
+    def terminate(self, grace: float) -> None:
+        """Stop all containers within `grace` seconds."""
+        self.state = State.TERMINATING
+        self.grace = grace
+        self.stop_by = self.node.clock.now() + grace
+        self._interrupt()
+
+    def kick(self) -> None:
+        """Look at the pod (again)."""
+        self._dirty = True
+        if self._task is None and self.node.alive:
+            self._task = self.node.spawn(self._run(None))
+
+    def wake_in(self, seconds: float) -> None:
+        """Look again after a while; the earliest wish counts."""
+        due = self.node.clock.monotonic() + seconds
+        if self._timer is not None:
+            if self._timer_due <= due:
+                return
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self.node.clock.call_later(seconds, self._wake)
+
+    def close(self) -> None:
+        """The node stops; whatever runs keeps running."""
+        for loop in self._loops.values():
+            loop.stop()
+        self._loops.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is not None:
+            self._task.cancel()
+
+    def view(self) -> View:
+        """What the status is computed from, beside pod and runtime."""
+        return View(
+            now=self.node.clock.now(),
+            verdicts=self.verdicts,
+            runtime_name=self.node.runtime_name,
+            host_ips=self.node.host_ips,
+            waiting=self.waiting,
+            terminal=self.settled,
+            failed=self.failed,
+        )
+
+    def status(self) -> Any:
+        """The status to report."""
+        return pod_status(self.pod, self.known, self.view())
+
+    # How it runs
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.kick()
+
+    def _interrupt(self) -> None:
+        """Give up the pass that runs and begin anew."""
+        self._dirty = True
+        running = self._task
+        if running is not None:
+            running.cancel()
+        if self.node.alive:
+            self._task = self.node.spawn(self._run(running))
+
+    async def _run(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            while self._dirty:
+                self._dirty = False
+                await self._pass()
+        except (RuntimeFault, StatusError) as error:
+            log.info("pod %s/%s: %s", self.pod.metadata.namespace, self.pod.metadata.name, error)
+            self.wake_in(self.node.agent.config.retry_interval)
+        except Exception:
+            log.exception("pod %s/%s could not be synced", self.pod.metadata.namespace, self.pod.metadata.name)
+            self.wake_in(self.node.agent.config.retry_interval)
+        finally:
+            if self._task is asyncio.current_task():
+                self._task = None
+
+    async def _pass(self) -> None:
+        if self.state is State.SYNC:
+            await self._sync()
+        if self.state is State.TERMINATING:
+            await self._stop()
+        if self.state is State.TERMINATED:
+            await self._finish()
+
+    async def _read(self) -> None:
+        self.known = await read_pod(self.node.runtime, self.uid)
+
+    async def _sync(self) -> None:
+        await self._read()
+        if self._over() or not self._admit():
+            return
+        slow = self.node.clock.call_later(_SLOW_SYNC, self.node.mark, self)
+        try:
+            if await self._ready_to_start():
+                await self._advance()
+        finally:
+            slow.cancel()
+            self._probe()
+            self.node.mark(self)
+
+    async def _advance(self) -> None:
+        """Decide and act until there is nothing to do but wait."""
+        while actions := decide(self.pod, self.known, self.verdicts):
+            progress = await start_pod(self, actions)
+            await self._read()
+            if not progress or self._over():
+                break
+        await self._prune()
+
+    def _over(self) -> bool:
+        """Whether the pod came to its end; then it is terminating."""
+        pod = self.pod
+        if pod.status.phase in ("Failed", "Succeeded"):
+            self.terminate_now()
+            return True
+        deadline = pod.spec.activeDeadlineSeconds
+        if deadline is not None and pod.status.startTime:
+            left = parse_time(pod.status.startTime) + deadline - self.node.clock.now()
+            if left <= 0:
+                message = "Pod was active on the node longer than the specified deadline"
+                self.node.tell(pod, "Normal", "DeadlineExceeded", message)
+                self.failed = ("DeadlineExceeded", message)
+                self.terminate_now(self._spec_grace())
+                return True
+            self.wake_in(left)
+        if self.known.containers and pod_phase(pod, self.status(), False) in ("Failed", "Succeeded"):
+            self.terminate_now()
+            return True
+        return False
+
+    def terminate_now(self, grace: float | None = None) -> None:
+        """As `terminate`, from within a pass: the same pass goes on with stopping."""
+        self.state = State.TERMINATING
+        self.grace = self._spec_grace() if grace is None else grace
+        self.stop_by = self.node.clock.now() + self.grace
+
+    def _admit(self) -> bool:
+        if self.admitted:
+            return True
+        if not self.known.sandboxes and (refusal := self.node.admit(self)) is not None:
+            self.node.tell(self.pod, "Warning", refusal.reason, refusal.message)
+            self.failed = (refusal.reason, f"Pod was rejected: {refusal.message}")
+            self.state = State.TERMINATED
+            self.settled = True
+            return False
+        self.admitted = True
+        return True
+
+    async def _ready_to_start(self) -> bool:
+        """Whether node and volumes are ready for the pod; otherwise it comes again."""
+        if self.known.ready_sandbox is not None and any(c.state is ContainerState.RUNNING for c in self.known.containers):
+            return True
+        if not self.pod.spec.hostNetwork and not self.node.network_ready():
+            self.wake_in(1.0)
+            return False
+        if problem := await self.node.missing_volume(self.pod):
+            self.node.tell(self.pod, "Warning", "FailedMount", problem)
+            self.wake_in(min(0.5 * 2**self.volume_tries, 122.0))
+            self.volume_tries += 1
+            return False
+        self.volume_tries = 0
+        return True
+
+    async def _prune(self) -> None:
+        """Keep one dead instance per container, for its log and last state."""
+        for name in {c.name for c in self.known.containers}:
+            for old in self.known.history(name)[2:]:
+                if old.state is not ContainerState.RUNNING:
+                    await self.node.runtime.remove_container(old.id)
+
+    # How it ends
+
+    def _spec_grace(self) -> float:
+        grace = self.pod.spec.terminationGracePeriodSeconds
+        return float(30 if grace is None else grace)
+
+    def _deletion_grace(self) -> float:
+        grace = self.pod.metadata.deletionGracePeriodSeconds
+        return max(float(grace), 1.0) if grace is not None else self._spec_grace()
+
+    def _shorten(self, grace: float) -> None:
+        """While it stops, somebody asks for more haste."""
+        by = self.node.clock.now() + grace
+        if self.state is State.TERMINATING and self.stop_by is not None and by < self.stop_by - 1.0:
+            self.stop_by = by
+            self._interrupt()
+
+    async def _stop(self) -> None:
+        self._stop_probes(("startup", "liveness"))
+        await self._read()
+        if self.known.running:
+            slow = self.node.clock.call_later(_SLOW_SYNC, self.node.mark, self)
+            try:
+                await stop_pod(self)
+            finally:
+                slow.cancel()
+        for sandbox in self.known.sandboxes:
+            await self.node.runtime.stop_pod_sandbox(sandbox.id)
+        await self._read()
+        self._stop_probes(KINDS)
+        self.settled = True
+        self.state = State.TERMINATED
+
+    async def _finish(self) -> None:
+        self.settled = True
+        self.node.release(self)
+        if self.removed:
+            for sandbox in self.known.sandboxes or await self.node.runtime.list_pod_sandboxes(self.uid):
+                await self.node.runtime.remove_pod_sandbox(sandbox.id)
+            self.close_quietly()
+            self.node.forget(self)
+        else:
+            self.node.mark(self)
+
+    def close_quietly(self) -> None:
+        """Drop timers and probes; nothing is left to do."""
+        self._stop_probes(KINDS)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # Probes
+
+    def _probe(self) -> None:
+        """One loop per probe of each running container."""
+        pod = self.pod
+        if not self._loops and not any(probe_of(c, k) for c in _probed(pod) for k in KINDS):
+            return
+        running = {c.id: c for c in self.known.containers if c.state is ContainerState.RUNNING}
+        for key in [k for k in self._loops if k[0] not in running]:
+            self._loops.pop(key).stop()
+            self.verdicts.forget(key[0])
+        by_name = {c.name: c for c in _probed(pod)}
+        for status in running.values():
+            container = by_name.get(status.name)
+            for kind in KINDS:
+                if container is not None and probe_of(container, kind) is not None and (status.id, kind) not in self._loops:
+                    self._loops[status.id, kind] = self._new_loop(kind, container, status)
+
+    def _new_loop(self, kind: str, container: Any, status: Any) -> ProbeLoop:
+        def may_run() -> bool:
+            return kind == "startup" or self.verdicts.started(container, status)
+
+        node = self.node
+        target = node.target(self.pod, container, status, self.known)
+        loop = ProbeLoop(kind, target, node.prober, node.clock, node.spawn, may_run, self._probed)
+        if kind == "startup" and self.verdicts.startup.get(status.id):
+            loop.stop()
+        return loop
+
+    def _probed(self, loop: ProbeLoop, result: ProbeResult, verdict: bool | None) -> None:
+        """A probe has answered."""
+        status = loop.target.status
+        if not result.success:
+            word = "errored" if result.errored else "failed"
+            self.node.tell(
+                self.pod, "Warning", "Unhealthy", f"{loop.kind.capitalize()} probe {word}: {result.output}", loop.target.container.name
+            )
+        results: dict[str, bool] = getattr(self.verdicts, loop.kind)
+        if verdict is None or results.get(status.id) is verdict:
+            return
+        results[status.id] = verdict
+        if loop.kind == "readiness":
+            self.node.mark(self)
+        else:
+            self.kick()
+
+    def _stop_probes(self, kinds: tuple[str, ...]) -> None:
+        for key in [k for k in self._loops if k[1] in kinds]:
+            self._loops.pop(key).stop()
+
+
+def _probed(pod: Any) -> list[Any]:
+    return [*(pod.spec.initContainers or ()), *pod.spec.containers]
+
+
+def _asks_more(old: Any, new: Any) -> bool:
+    """Whether anything but the status changed."""
+    before, after = old.metadata, new.metadata
+    if before.generation != after.generation or before.annotations != after.annotations or before.labels != after.labels:
+        return True
+    return not before.generation and old.spec != new.spec

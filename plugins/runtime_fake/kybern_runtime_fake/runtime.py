@@ -1,0 +1,452 @@
+"""Fake sandboxes and containers: records whose state follows from the time.
+
+A container's end is known when it starts (its `exit_at`), so one that runs for ever costs nothing,
+and one that ended while the process was down is found exited at the right moment afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kybern.api import quantity
+from kybern.api.time import format_time
+from kybern.clock import Timer
+from kybern.node.runtime import (
+    Container,
+    ContainerConfig,
+    ContainerEvent,
+    ContainerResources,
+    ContainerState,
+    ContainerStatus,
+    ExecResult,
+    LogLine,
+    PodSandbox,
+    PodSandboxConfig,
+    PodUsage,
+    Runtime,
+    RuntimeCondition,
+    RuntimeFault,
+    RuntimeStatus,
+    SandboxState,
+    Version,
+)
+from kybern_runtime_fake.addresses import Addresses
+from kybern_runtime_fake.images import full_reference
+from kybern_runtime_fake.journal import ContainerRecord, SandboxRecord
+from kybern_runtime_fake.options import Subject
+from kybern_runtime_fake.script import DATE, Script, interpret, run_command
+
+if TYPE_CHECKING:
+    from kybern_runtime_fake.driver import FakeDriver
+
+__all__ = ["FakeRuntime"]
+
+_READY = RuntimeStatus((RuntimeCondition("RuntimeReady", True), RuntimeCondition("NetworkReady", True)))
+_KEPT = (
+    "start_error", "start_delay", "stop_delay", "stop_exit_code", "termination_message", "readiness", "liveness", "startup",
+    "post_start_error", "post_start_delay", "pre_stop_error", "pre_stop_delay", "exit_code", "exit_after", "crash_after",
+    "oom_after", "exits", "logs", "log_line", "log_every",
+)  # fmt: skip
+
+
+class FakeRuntime(Runtime):
+    """The containers of one node."""
+
+    def __init__(self, driver: FakeDriver) -> None:
+        self._driver = driver
+        self._clock = driver.clock
+        self._sandboxes: dict[str, SandboxRecord] = {}
+        self._containers: dict[str, ContainerRecord] = {}
+        self._pods: dict[str, list[SandboxRecord]] = {}
+        self._by_pod: dict[str, list[ContainerRecord]] = {}
+        self._timers: dict[str, Timer] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._callback: Callable[[ContainerEvent], None] | None = None
+        self._addresses: Addresses | None = None
+        self.health = _READY
+        """What `status` answers; tests replace it."""
+
+    # Its own life
+
+    def adopt(self, record: SandboxRecord | ContainerRecord) -> None:
+        """A record that an earlier process left."""
+        if isinstance(record, SandboxRecord):
+            self._sandboxes[record.id] = record
+            self._pods.setdefault(record.uid, []).insert(0, record)
+            for address in record.ips if record.ready else ():
+                self._pool().hold(address)
+        elif record.sandbox_id in self._sandboxes:
+            self._containers[record.id] = record
+            self._by_pod.setdefault(self._sandboxes[record.sandbox_id].uid, []).insert(0, record)
+            self._arm(record)
+
+    def close(self) -> None:
+        """Forget timers; the records are on disk."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._callback = None
+
+    async def version(self) -> Version:
+        return Version("fake", "1.0")
+
+    async def status(self) -> RuntimeStatus:
+        return self.health
+
+    async def update_runtime_config(self, pod_cidr: str) -> None:
+        cidr = pod_cidr.partition(",")[0]
+        if self._addresses is not None and self._addresses.cidr == cidr:
+            return
+        self._addresses = Addresses(cidr)
+        for sandbox in self._sandboxes.values():
+            for address in sandbox.ips if sandbox.ready else ():
+                self._addresses.hold(address)
+
+    def _pool(self) -> Addresses:
+        if self._addresses is None:
+            self._addresses = Addresses(self._driver.options.fallback_pod_cidr, self._driver.spread)
+        return self._addresses
+
+    def on_event(self, callback: Callable[[ContainerEvent], None]) -> bool:
+        self._callback = callback
+        return True
+
+    def _emit(self, type: str, uid: str, container_id: str) -> None:
+        if self._callback is not None:
+            self._callback(ContainerEvent(type, uid, container_id))
+
+    # Sandboxes
+
+    async def run_pod_sandbox(self, config: PodSandboxConfig, runtime_handler: str = "") -> str:
+        said = self._driver.behaviour(
+            Subject(self._driver.node_name, config.namespace, config.name, "", "", config.annotations)
+        )
+        if delay := said.get("sandbox_delay"):
+            await self._clock.sleep(delay)
+        if error := said.get("sandbox_error"):
+            raise RuntimeFault("Unknown", error)
+        known = self._pods.get(config.uid, [])
+        if any(s.attempt == config.attempt for s in known):
+            raise RuntimeFault("AlreadyExists", f"sandbox {config.name}_{config.namespace}_{config.attempt} already exists")
+        record = SandboxRecord(
+            id=secrets.token_hex(32), node=self._driver.node_name, name=config.name, namespace=config.namespace, uid=config.uid,
+            attempt=config.attempt, created_at=self._clock.now(), ips=() if config.host_network else (self._pool().take(),),
+            labels=dict(config.labels), annotations=dict(config.annotations), runtime_handler=runtime_handler,
+        )  # fmt: skip
+        self._sandboxes[record.id] = record
+        self._pods[config.uid] = [record, *known]
+        self._driver.journal.put(record)
+        return record.id
+
+    async def stop_pod_sandbox(self, sandbox_id: str) -> None:
+        record = self._sandboxes.get(sandbox_id)
+        if record is None or not record.ready:
+            return
+        for container in self._by_pod.get(record.uid, ()):
+            if container.sandbox_id == sandbox_id and self._state(container) is ContainerState.RUNNING:
+                self._end(container, 137, "Error")
+        record.ready = False
+        for address in record.ips:
+            self._pool().give_back(address)
+        self._driver.journal.put(record)
+
+    async def remove_pod_sandbox(self, sandbox_id: str) -> None:
+        record = self._sandboxes.get(sandbox_id)
+        if record is None:
+            return
+        await self.stop_pod_sandbox(sandbox_id)
+        for container in [c for c in self._by_pod.get(record.uid, ()) if c.sandbox_id == sandbox_id]:
+            await self.remove_container(container.id)
+        del self._sandboxes[sandbox_id]
+        left = [s for s in self._pods.get(record.uid, ()) if s is not record]
+        if left:
+            self._pods[record.uid] = left
+        else:
+            self._pods.pop(record.uid, None)
+        self._driver.journal.drop(sandbox_id)
+
+    async def list_pod_sandboxes(self, uid: str = "") -> Sequence[PodSandbox]:
+        if uid:
+            return tuple(_sandbox(r) for r in self._pods.get(uid, ()))
+        return tuple(_sandbox(r) for r in sorted(self._sandboxes.values(), key=lambda r: -r.created_at))
+
+    # Containers
+
+    async def create_container(self, sandbox_id: str, config: ContainerConfig, sandbox_config: PodSandboxConfig) -> str:
+        sandbox = self._sandboxes.get(sandbox_id)
+        if sandbox is None or not sandbox.ready:
+            raise RuntimeFault("NotFound", f"failed to find sandbox {sandbox_id!r} in store: not found")
+        image = await self._driver.images.image_status(config.user_image or config.image)
+        if image is None:
+            raise RuntimeFault("NotFound", f'failed to resolve image "{config.image}": not found')
+        said = self._driver.behaviour(
+            Subject(
+                self._driver.node_name, sandbox.namespace, sandbox.name, config.name, config.user_image, sandbox_config.annotations
+            )
+        )  # fmt: skip
+        if error := said.get("create_error"):
+            raise RuntimeFault("Unknown", error)
+        record = self._new_container(sandbox, config, said)
+        record.image_ref = image.repo_digests[0] if image.repo_digests else image.id
+        self._containers[record.id] = record
+        self._by_pod.setdefault(sandbox.uid, []).insert(0, record)
+        self._driver.journal.put(record)
+        return record.id
+
+    def _new_container(self, sandbox: SandboxRecord, config: ContainerConfig, said: dict[str, Any]) -> ContainerRecord:
+        env = {"HOSTNAME": sandbox.name, **dict(config.envs)}
+        return ContainerRecord(
+            id=secrets.token_hex(32), node=self._driver.node_name, sandbox_id=sandbox.id, name=config.name, attempt=config.attempt,
+            created_at=self._clock.now(), image=full_reference(config.user_image or config.image), image_ref=config.image,
+            script=interpret(config.user_image, config.command, config.args, env, stdin=config.stdin),
+            behaviour={name: said[name] for name in _KEPT if name in said}, labels=dict(config.labels),
+            annotations=dict(config.annotations), log_path=f"{sandbox.id}/{config.log_path}",
+            cpu_milli=quantity.milli(said.get("cpu", "1m")), memory_bytes=quantity.value(said.get("memory", "8Mi")),
+        )  # fmt: skip
+
+    async def start_container(self, container_id: str) -> None:
+        record = self._container(container_id)
+        if self._state(record) is not ContainerState.CREATED:
+            raise RuntimeFault("FailedPrecondition", f"container is in {self._state(record)} state")
+        said = record.behaviour
+        if delay := said.get("start_delay"):
+            await self._clock.sleep(float(delay))
+        error = str(said.get("start_error") or (record.script.start_error if record.script is not None else ""))
+        record.started_at = self._clock.now()
+        if error:
+            full = f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {error}: unknown"
+            record.message = full
+            self._end(record, 128, "StartError", full)
+            raise RuntimeFault("Unknown", full)
+        exit_after, record.exit_code, record.reason = _end_of(record)
+        if exit_after is not None:
+            record.exit_at = record.started_at + exit_after
+        self._arm(record)
+        self._driver.journal.put(record)
+
+    async def stop_container(self, container_id: str, timeout: float) -> None:
+        record = self._containers.get(container_id)
+        if record is None or self._state(record) is not ContainerState.RUNNING:
+            return
+        asked = float(record.behaviour.get("stop_delay", 0.0))
+        usual = record.script.stop_code if record.script is not None else 0
+        code = int(record.behaviour.get("stop_exit_code", usual))
+        delay, code = (asked, code) if asked < timeout else (timeout, 137)
+        if delay <= 0:
+            self._end(record, code, "")
+            return
+        ends_at = self._clock.now() + delay
+        if record.exit_at is None or ends_at < record.exit_at:
+            record.exit_at, record.exit_code, record.reason = ends_at, code, ""
+            self._arm(record)
+            self._driver.journal.put(record)
+        await self._ended(record)
+
+    async def _ended(self, record: ContainerRecord) -> None:
+        while self._state(record) is ContainerState.RUNNING:
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.setdefault(record.id, []).append(future)
+            await future
+
+    async def remove_container(self, container_id: str) -> None:
+        record = self._containers.get(container_id)
+        if record is None:
+            return
+        if self._state(record) is ContainerState.RUNNING:
+            self._end(record, 137, "Error")
+        del self._containers[container_id]
+        uid = self._sandboxes[record.sandbox_id].uid
+        left = [c for c in self._by_pod.get(uid, ()) if c is not record]
+        if left:
+            self._by_pod[uid] = left
+        else:
+            self._by_pod.pop(uid, None)
+        self._driver.journal.drop(container_id)
+
+    async def list_containers(self, uid: str = "") -> Sequence[Container]:
+        records = self._by_pod.get(uid, []) if uid else sorted(self._containers.values(), key=lambda r: -r.created_at)
+        return tuple(
+            Container(
+                r.id, r.sandbox_id, r.name, r.attempt, self._state(r), r.created_at, r.image, r.image_ref, r.labels, r.annotations
+            )
+            for r in records
+        )  # fmt: skip
+
+    async def container_status(self, container_id: str) -> ContainerStatus:
+        return self._status(self._container(container_id))
+
+    async def pod_containers(self, uid: str) -> Sequence[ContainerStatus]:
+        return tuple([self._status(record) for record in self._by_pod.get(uid, ())])
+
+    async def update_container_resources(self, container_id: str, resources: ContainerResources) -> None:
+        self._container(container_id)
+
+    async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float = 0.0) -> ExecResult:
+        record = self._container(container_id)
+        if self._state(record) is not ContainerState.RUNNING:
+            raise RuntimeFault("FailedPrecondition", f'failed to exec in container: container "{container_id}" is not running')
+        env = {"HOSTNAME": self._sandboxes[record.sandbox_id].name}
+        code, output = run_command(record.script, self._clock.now() - record.started_at, env, command)
+        return ExecResult(code, output.encode())
+
+    async def container_logs(self, container_id: str, *, follow: bool = False) -> AsyncIterator[LogLine]:
+        return self._logs(self._container(container_id), follow)
+
+    async def pod_usage(self) -> Sequence[PodUsage]:
+        used = []
+        for uid, records in self._by_pod.items():
+            running = {r.name: (r.cpu_milli, r.memory_bytes) for r in records if self._state(r) is ContainerState.RUNNING}
+            sandbox = self._pods[uid][0]
+            if running:
+                used.append(PodUsage(uid, sandbox.name, sandbox.namespace, running))
+        return used
+
+    # For tests
+
+    def crash(self, namespace: str, pod: str, container: str, exit_code: int = 137, reason: str = "Error") -> None:
+        """End a running container behind the agent's back."""
+        for record in self._containers.values():
+            sandbox = self._sandboxes[record.sandbox_id]
+            named = (sandbox.namespace, sandbox.name, record.name) == (namespace, pod, container)
+            if named and self._state(record) is ContainerState.RUNNING:
+                self._end(record, exit_code, reason)
+                self._emit("stopped", sandbox.uid, record.id)
+                return
+        raise LookupError(f"no running container {namespace}/{pod}/{container} on {self._driver.node_name}")
+
+    async def lose_sandbox(self, namespace: str, pod: str) -> None:
+        """Stop a pod's sandbox behind the agent's back, as a crash of the machine would."""
+        for record in list(self._sandboxes.values()):
+            if (record.namespace, record.name) == (namespace, pod) and record.ready:
+                await self.stop_pod_sandbox(record.id)
+                self._emit("stopped", record.uid, record.id)
+
+    # How it works
+
+    def record(self, container_id: str) -> ContainerRecord:
+        """A container's record, for the prober. Raises RuntimeFault."""
+        return self._container(container_id)
+
+    def _container(self, container_id: str) -> ContainerRecord:
+        try:
+            return self._containers[container_id]
+        except KeyError:
+            message = f'an error occurred when try to find container "{container_id}": not found'
+            raise RuntimeFault("NotFound", message) from None
+
+    def _state(self, record: ContainerRecord) -> ContainerState:
+        if record.finished or (record.exit_at is not None and self._clock.now() >= record.exit_at - 1e-6):
+            return ContainerState.EXITED
+        return ContainerState.RUNNING if record.started_at else ContainerState.CREATED
+
+    def _end(self, record: ContainerRecord, code: int, reason: str, message: str = "") -> None:
+        record.exit_at, record.exit_code, record.finished = self._clock.now(), code, True
+        record.reason = reason
+        if message:
+            record.message = message
+        self._settle(record)
+        self._driver.journal.put(record)
+
+    def _settle(self, record: ContainerRecord) -> None:
+        """It has ended: tell those who wait for it."""
+        if timer := self._timers.pop(record.id, None):
+            timer.cancel()
+        for future in self._waiting.pop(record.id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def _arm(self, record: ContainerRecord) -> None:
+        if timer := self._timers.pop(record.id, None):
+            timer.cancel()
+        if record.exit_at is None or record.finished:
+            return
+        left = record.exit_at - self._clock.now()
+        self._timers[record.id] = self._clock.call_later(max(left, 0.0), self._expired, record)
+
+    def _expired(self, record: ContainerRecord) -> None:
+        record.finished = True
+        self._settle(record)
+        sandbox = self._sandboxes.get(record.sandbox_id)
+        if sandbox is not None:
+            self._emit("stopped", sandbox.uid, record.id)
+
+    def _status(self, record: ContainerRecord) -> ContainerStatus:
+        state = self._state(record)
+        exited = state is ContainerState.EXITED
+        reason = record.reason or ("Completed" if record.exit_code == 0 else "Error")
+        message = record.message or str(record.behaviour.get("termination_message", ""))
+        return ContainerStatus(
+            id=record.id, sandbox_id=record.sandbox_id, name=record.name, attempt=record.attempt, state=state,
+            created_at=record.created_at, started_at=record.started_at, finished_at=(record.exit_at or 0.0) if exited else 0.0,
+            exit_code=record.exit_code if exited else 0, reason=reason if exited else "", message=message if exited else "",
+            image=record.image, image_ref=record.image_ref, labels=record.labels, annotations=record.annotations,
+            log_path=record.log_path,
+        )  # fmt: skip
+
+    async def _logs(self, record: ContainerRecord, follow: bool) -> AsyncIterator[LogLine]:
+        script, told = _log_script(record), -1.0
+        while record.started_at:
+            running = self._state(record) is ContainerState.RUNNING
+            age = (self._clock.now() if running else record.exit_at or self._clock.now()) - record.started_at
+            for at, text in script.lines_until(age + 1e-6):
+                if at > told:
+                    when = record.started_at + at
+                    yield LogLine(when, "stdout", text.replace(DATE, format_time(when)).encode())
+            told = age + 1e-6
+            if not follow or not running:
+                return
+            await self._wait_for_line(record, script, age)
+
+    async def _wait_for_line(self, record: ContainerRecord, script: Script, age: float) -> None:
+        """Until it writes again, or ends."""
+        upcoming = script.next_line(age + 1e-6)
+        ended = asyncio.ensure_future(self._ended(record))
+        try:
+            await self._clock.wait_for(ended, upcoming - age if upcoming is not None else None)
+        except TimeoutError:
+            return
+        finally:
+            ended.cancel()
+
+
+def _sandbox(record: SandboxRecord) -> PodSandbox:
+    return PodSandbox(
+        record.id, record.name, record.namespace, record.uid, record.attempt,
+        SandboxState.READY if record.ready else SandboxState.NOTREADY, record.created_at, record.ips, record.labels,
+        record.annotations, record.runtime_handler,
+    )  # fmt: skip
+
+
+def _end_of(record: ContainerRecord) -> tuple[float | None, int, str]:
+    """(seconds until it exits by itself, exit code, reason) of a container that starts now."""
+    said: Any = record.behaviour
+    if "exits" in said:
+        codes = [part.strip() for part in said["exits"].split(",")]
+        code = codes[min(record.attempt, len(codes) - 1)]
+        return (None, 0, "") if code == "-" else (said.get("exit_after", 0.0), int(code), "")
+    if "oom_after" in said:
+        return said["oom_after"], 137, "OOMKilled"
+    if "crash_after" in said:
+        return said["crash_after"], said.get("exit_code", 1), ""
+    if "exit_code" in said or "exit_after" in said:
+        return said.get("exit_after", 0.0), said.get("exit_code", 0), ""
+    script = record.script
+    if script is None or script.ends_at is None:
+        return None, 0, ""
+    return script.ends_at, script.exit_code, ""
+
+
+def _log_script(record: ContainerRecord) -> Script:
+    """What the container writes."""
+    said: Any = record.behaviour
+    if "log_line" in said:
+        every = said.get("log_every", 1.0)
+        return Script(loop_every=max(every, 0.01), loop_lines=((0.0, said["log_line"]),))
+    if "logs" in said:
+        return Script(lines=tuple((0.0, line) for line in said["logs"].splitlines()))
+    if record.script is not None:
+        return record.script
+    return Script(lines=((0.0, f"{record.image} is running (simulated)"),))
