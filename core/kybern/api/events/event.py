@@ -1,8 +1,72 @@
-"""Event: resource `events.events.k8s.io`."""
+"""Event of events.k8s.io: the same stored objects as core events, under other names and stricter rules."""
 
 from __future__ import annotations
 
-from kybern.api.kind import Column, Kind
+from typing import Any
+
+from kybern.api.core import event as core
+from kybern.api.field import Errors
+from kybern.api.kind import Kind
+
+NAMES = {
+    "metadata": "metadata",
+    "eventTime": "eventTime",
+    "reportingController": "reportingComponent",
+    "reportingInstance": "reportingInstance",
+    "action": "action",
+    "reason": "reason",
+    "regarding": "involvedObject",
+    "related": "related",
+    "note": "message",
+    "type": "type",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+"""This group's field -> the core event's."""
+
+
+def to_core(obj: Any) -> Any:
+    """The event as it is stored."""
+    from kybern.api.core import Event, EventSeries
+
+    stored = Event(**{theirs: getattr(obj, ours) for ours, theirs in NAMES.items()})
+    if obj.series is not None:
+        stored.series = EventSeries(count=obj.series.count, lastObservedTime=obj.series.lastObservedTime)
+    return stored
+
+
+def from_core(stored: Any) -> Any:
+    """A stored event as this group shows it."""
+    from kybern.api.events import Event, EventSeries
+
+    obj = Event(**{ours: getattr(stored, theirs) for ours, theirs in NAMES.items()})
+    if stored.series is not None:
+        last = stored.series.lastObservedTime or ""
+        obj.series = EventSeries(count=stored.series.count or 0, lastObservedTime=last)
+    return obj
+
+
+def validate(obj: Any, errors: Errors) -> None:
+    stored = to_core(obj)
+    if obj.metadata.resourceVersion:
+        core.validate(stored, errors)
+    else:
+        core.validate_strictly(stored, errors)
+
+
+def validate_update(new: Any, old: Any, errors: Errors) -> None:
+    core.validate_strict_update(to_core(new), to_core(old), errors)
+
+
+def row(obj: Any, now: float) -> list[Any]:
+    return core.row(to_core(obj), now)
+
+
+def _on_core(read: Any) -> Any:
+    return lambda obj: read(to_core(obj))
+
 
 KIND = Kind(
     group="events.k8s.io",
@@ -11,16 +75,13 @@ KIND = Kind(
     plural="events",
     namespaced=True,
     short_names=("ev",),
-    columns=(
-        Column("Last Seen"),
-        Column("Type"),
-        Column("Reason"),
-        Column("Object"),
-        Column("Subobject", priority=1),
-        Column("Source", priority=1),
-        Column("Message"),
-        Column("First Seen", priority=1),
-        Column("Count", priority=1),
-        Column("Name", format="name", priority=1),
-    ),
+    validate=validate,
+    validate_update=validate_update,
+    selectable={name: _on_core(read) for name, read in core.selectable_fields().items()},
+    columns=core.COLUMNS,
+    row=row,
+    storage_version_of=("", "v1"),
+    convert_from_storage=from_core,
+    convert_to_storage=to_core,
+    allow_create_on_update=True,
 )

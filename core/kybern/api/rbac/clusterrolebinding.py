@@ -1,24 +1,30 @@
-"""ClusterRoleBinding: resource `clusterrolebindings.rbac.authorization.k8s.io`."""
+"""ClusterRoleBinding: who has a role everywhere."""
 
 from __future__ import annotations
 
-from kybern.api.kind import Column, Kind
-from kybern.api.table import AGE, NAME
-from kybern.api.validation.names import name_path_segment
+from typing import Any
+
+from kybern.api.field import Errors
+from kybern.api.kind import Kind
+from kybern.api.rbac import rules
+from kybern.api.validation import names
+
+
+def validate(obj: Any, errors: Errors) -> None:
+    rules.validate_binding(obj, errors, ("ClusterRole",), namespaced=False)
+
 
 KIND = Kind(
-    group="rbac.authorization.k8s.io",
+    group=rules.GROUP,
     version="v1",
     kind="ClusterRoleBinding",
     plural="clusterrolebindings",
     namespaced=False,
-    columns=(
-        NAME,
-        Column("Role"),
-        AGE,
-        Column("Users", priority=1),
-        Column("Groups", priority=1),
-        Column("ServiceAccounts", priority=1),
-    ),
-    name_errors=name_path_segment,
+    default=rules.default_binding,
+    validate=validate,
+    validate_update=rules.validate_binding_update,
+    name_errors=names.name_path_segment,
+    columns=rules.BINDING_COLUMNS,
+    row=rules.binding_row,
+    allow_create_on_update=True,
 )

@@ -97,7 +97,8 @@ def _validate_field_requirement(errors: Errors, path: Path, requirement: Any) ->
 
 def validate_topology_terms(errors: Errors, path: Path, terms: list[Any] | None) -> None:
     """TopologySelectorTerms of a StorageClass: keys and values unique, terms not repeated."""
-    seen: list[dict[str, frozenset[str]]] = []
+    # A term without expressions is refused as if it had been there before.
+    seen: list[dict[str, frozenset[str]]] = [{}]
     for i, term in enumerate(terms or ()):
         term_path = path.index(i).child("matchLabelExpressions")
         expressions = _validate_topology_term(errors, term_path, term)
