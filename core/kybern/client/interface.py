@@ -42,7 +42,7 @@ class Event(Generic[K]):
 class Client(ABC):
     """Verbs of the Kubernetes API. `kind` is a Struct class (`kybern.api.core.Pod`).
 
-    Every method raises StatusError for the server's refusals; a lost connection is a StatusError
+    What a method is given it does not change or keep. Every method raises StatusError for the server's refusals; a lost connection is a StatusError
     503 `ServiceUnavailable`. `namespace` is ignored by cluster-scoped kinds.
     """
 

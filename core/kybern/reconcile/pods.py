@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kybern.api import types
 from kybern.api.time import parse_time
 from kybern.reconcile.owners import controller_of, controller_reference
 
@@ -84,7 +83,7 @@ def pod_from_template(owner: Any, template: Any) -> Any:
             finalizers=list(metadata.finalizers or ()) or None,
             ownerReferences=[controller_reference(owner)],
         ),
-        spec=types.copy(template.spec),
+        spec=template.spec,
     )
 
 

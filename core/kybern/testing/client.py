@@ -12,9 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar, cast
 
 import attrs
+import msgspec
 
 from kybern.api import types
 from kybern.api.errors import StatusError
+from kybern.api.kind import Kind
 from kybern.api.time import format_time
 from kybern.client.interface import Client, Event, ObjectList, PatchType, Propagation
 from kybern.clock import Clock
@@ -157,9 +159,9 @@ class MemoryClient(Client):
         verb = f"patch-{subresource}" if subresource else "patch"
         self._before(verb, kind, namespace, name)
         old = self._existing(kind, name, namespace)
-        wanted_uid = patch.get("metadata", {}).get("uid") if isinstance(patch, dict) else None
-        if wanted_uid and wanted_uid != old.metadata.uid:
-            raise StatusError.conflict(*_resource(kind), name, "the UID in the patch is another object's")
+        meant = patch.get("metadata", {}) if isinstance(patch, dict) else {}
+        if any(meant.get(field) not in (None, getattr(old.metadata, field)) for field in ("uid", "resourceVersion")):
+            raise StatusError.conflict(*_resource(kind), name)
         merged = _merge(types.to_plain(old), patch, type == "strategic")
         new: Any = types.from_plain(kind, merged)
         self._replace(old, new, subresource)
@@ -215,7 +217,13 @@ class MemoryClient(Client):
     async def raw(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        return 404, b"{}"
+        """Aggregated discovery of the built-in kinds, and nothing else."""
+        if path not in ("/api", "/apis"):
+            return 404, b"{}"
+        from kybern.api import registry
+
+        groups = [_group(kind) for kind in registry.builtin() if bool(kind.group) == (path == "/apis")]
+        return 200, msgspec.json.encode({"kind": "APIGroupDiscoveryList", "items": groups})
 
     def remove(self, kind: type[Any], name: str, namespace: str = "") -> None:
         """Take an object away at once, whatever holds it (etcd lost it; the kubelet confirmed its end)."""
@@ -307,6 +315,14 @@ class MemoryClient(Client):
         store.history.append(_Change(self._revision, Event(event, obj)))
         changed, store.changed = store.changed, asyncio.Event()
         changed.set()
+
+
+def _group(kind: Kind) -> dict[str, Any]:
+    scope = "Namespaced" if kind.namespaced else "Cluster"
+    resource = {
+        "resource": kind.plural, "scope": scope, "verbs": list(kind.verbs), "responseKind": {"kind": kind.kind},
+    }  # fmt: skip
+    return {"metadata": {"name": kind.group}, "versions": [{"version": kind.version, "resources": [resource]}]}
 
 
 def _resource(kind: type[Any]) -> tuple[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import attrs
+
 from kybern.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -12,8 +14,54 @@ if TYPE_CHECKING:
     from kybern.reconcile.interface import Controller
 
 
+@attrs.define
+class Options:
+    """`[plugins.controllers_cluster]` in kybern.toml."""
+
+    pod_cidr: str = "10.244.0.0/16"
+    """The range of pod addresses; each node gets a block of it. `v4,v6` for two families."""
+    node_mask: int = 24
+    """Size of a node's block: /24 in a /16 makes 256 nodes."""
+    node_mask_v6: int = 64
+    terminated_pods: int = 12_500
+    """So many finished pods are kept."""
+
+
 @hookimpl
 def kybern_controllers(start: Start) -> Iterable[Controller]:
+    from kybern_controllers_cluster.clusterrole_aggregation import ClusterRoleAggregationController
+    from kybern_controllers_cluster.csr_approving import CSRApprovingController
+    from kybern_controllers_cluster.csr_cleaner import CSRCleanerController
+    from kybern_controllers_cluster.csr_signing import CSRSigningController
+    from kybern_controllers_cluster.endpoints import EndpointsController
     from kybern_controllers_cluster.endpointslice import EndpointSliceController
+    from kybern_controllers_cluster.garbagecollector import GarbageCollector
+    from kybern_controllers_cluster.namespace import NamespaceController
+    from kybern_controllers_cluster.nodeipam import NodeIPAMController
+    from kybern_controllers_cluster.nodelifecycle import NodeLifecycleController
+    from kybern_controllers_cluster.podgc import PodGCController
+    from kybern_controllers_cluster.rootca import RootCAController
+    from kybern_controllers_cluster.serviceaccount import ServiceAccountController
+    from kybern_controllers_cluster.storage_protection import ClaimProtectionController, VolumeProtectionController
+    from kybern_controllers_cluster.tainteviction import TaintEvictionController
 
-    return [EndpointSliceController()]
+    options = start.options("controllers_cluster") or Options()
+    ranges = tuple(part.strip() for part in options.pod_cidr.split(","))
+    return [
+        NamespaceController(),
+        GarbageCollector(),
+        NodeIPAMController(ranges, options.node_mask, options.node_mask_v6),
+        NodeLifecycleController(),
+        TaintEvictionController(),
+        EndpointSliceController(),
+        EndpointsController(),
+        PodGCController(options.terminated_pods),
+        ClaimProtectionController(),
+        VolumeProtectionController(),
+        ServiceAccountController(),
+        RootCAController(lambda: start.pki.ca_certificate),
+        ClusterRoleAggregationController(),
+        CSRApprovingController(),
+        CSRSigningController(start.pki),
+        CSRCleanerController(),
+    ]

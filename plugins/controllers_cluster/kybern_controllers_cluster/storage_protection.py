@@ -1,0 +1,100 @@
+"""Volumes and claims in use are not taken away: the finalizer that admission gave them goes only when nobody uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kybern.api.errors import StatusError
+from kybern.client.interface import Client
+from kybern.reconcile.interface import Context, Controller, Key
+from kybern.reconcile.pods import is_finished
+
+CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
+VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+
+
+class ClaimProtectionController(Controller):
+    """A PersistentVolumeClaim that is deleted stays until no running pod uses it."""
+
+    name = "pvc-protection"
+
+    def setup(self, context: Context) -> None:
+        from kybern.api.core import PersistentVolumeClaim, Pod
+
+        self.client = context.client
+        self.claims = context.watch(PersistentVolumeClaim, on=lambda old, new: new is not None)
+        self.pods = context.watch(Pod, _claims_of, on=_lets_go)
+        self.pods.add_index("claim", lambda pod: (f"{key.namespace}/{key.name}" for key in _claims_of(pod)))
+
+    async def reconcile(self, key: Key) -> None:
+        claim: Any = self.claims.get(key.name, key.namespace)
+        if claim is None:
+            return
+        if not claim.metadata.deletionTimestamp:
+            await _protect(self.client, claim, CLAIM_FINALIZER)
+        elif not self._is_used(key):
+            await _unprotect(self.client, claim, CLAIM_FINALIZER)
+
+    def _is_used(self, key: Key) -> bool:
+        """By a pod that is on a node and not finished; one without a node cannot start with a claim that goes."""
+        pods = self.pods.by_index("claim", f"{key.namespace}/{key.name}")
+        return any(pod.spec.nodeName and not is_finished(pod) for pod in pods)
+
+
+class VolumeProtectionController(Controller):
+    """A PersistentVolume that is deleted stays while it is bound."""
+
+    name = "pv-protection"
+
+    def setup(self, context: Context) -> None:
+        from kybern.api.core import PersistentVolume
+
+        self.client = context.client
+        self.volumes = context.watch(PersistentVolume, on=lambda old, new: new is not None)
+
+    async def reconcile(self, key: Key) -> None:
+        volume: Any = self.volumes.get(key.name)
+        if volume is None:
+            return
+        if not volume.metadata.deletionTimestamp:
+            await _protect(self.client, volume, VOLUME_FINALIZER)
+        elif volume.status.phase != "Bound":
+            await _unprotect(self.client, volume, VOLUME_FINALIZER)
+
+
+def _claims_of(pod: Any) -> Iterable[Key]:
+    namespace = pod.metadata.namespace
+    for volume in pod.spec.volumes or ():
+        if volume.persistentVolumeClaim is not None:
+            yield Key(namespace, volume.persistentVolumeClaim.claimName)
+        elif volume.ephemeral is not None:
+            yield Key(namespace, f"{pod.metadata.name}-{volume.name}")
+
+
+def _lets_go(old: Any, new: Any) -> bool:
+    """Whether a pod ended or went away."""
+    return old is not None and (new is None or (is_finished(new) and not is_finished(old)))
+
+
+async def _protect(client: Client, obj: Any, finalizer: str) -> None:
+    """For objects from before the admission plugin gave finalizers."""
+    finalizers = obj.metadata.finalizers or []
+    if finalizer not in finalizers:
+        await _set_finalizers(client, obj, [*finalizers, finalizer])
+
+
+async def _unprotect(client: Client, obj: Any, finalizer: str) -> None:
+    finalizers = obj.metadata.finalizers or []
+    if finalizer in finalizers:
+        await _set_finalizers(client, obj, [f for f in finalizers if f != finalizer])
+
+
+async def _set_finalizers(client: Client, obj: Any, finalizers: list[str]) -> None:
+    metadata = obj.metadata
+    patch = {"metadata": {"resourceVersion": metadata.resourceVersion, "finalizers": finalizers or None}}
+    try:
+        await client.patch(type(obj), metadata.name, metadata.namespace or "", patch)
+    except StatusError as error:
+        if error.code != 404:
+            raise

@@ -1,0 +1,150 @@
+"""NoExecute taints: pods leave a node whose taint they do not tolerate, or no longer tolerate.
+
+When a pod must go is computed anew from its tolerations and its node's taints each time either
+changes; until then the key waits in the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kybern.api import types
+from kybern.api.errors import StatusError
+from kybern.api.time import format_time, parse_time
+from kybern.reconcile.interface import Context, Controller, Key, Result
+from kybern.reconcile.pods import is_finished
+
+FOREVER = float("inf")
+
+
+def tolerates(toleration: Any, taint: Any) -> bool:
+    """Whether the toleration covers the taint."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.key and toleration.key != taint.key:
+        return False
+    operator = toleration.operator or "Equal"
+    if operator == "Exists":
+        return True
+    if operator == "Equal":
+        return (toleration.value or "") == (taint.value or "") and bool(toleration.key)
+    return _compares(operator, toleration.value, taint.value)
+
+
+def _compares(operator: str, bound: str | None, value: str | None) -> bool:
+    """The numeric operators: the taint's value against the toleration's."""
+    try:
+        number, limit = int(value or ""), int(bound or "")
+    except ValueError:
+        return False
+    return number > limit if operator == "Gt" else number < limit if operator == "Lt" else False
+
+
+def seconds_tolerated(tolerations: Sequence[Any], taints: Iterable[Any]) -> float:
+    """How long a pod bears the taints: the shortest of the times it names; 0 when it does not tolerate one of them."""
+    shortest = FOREVER
+    for taint in taints:
+        covering = [t for t in tolerations if tolerates(t, taint)]
+        if not covering:
+            return 0.0
+        named = [max(0, t.tolerationSeconds) for t in covering if t.tolerationSeconds is not None]
+        shortest = min([shortest, *named])
+    return shortest
+
+
+class TaintEvictionController(Controller):
+    """Deletes pods; keys are theirs."""
+
+    name = "tainteviction"
+    event_source = "taint-eviction-controller"
+    workers = 8
+
+    def setup(self, context: Context) -> None:
+        from kybern.api.core import Node, Pod
+
+        self.context = context
+        self.client, self.clock, self.events = context.client, context.clock, context.events
+        self._since: dict[str, float] = {}
+        self.nodes = context.watch(Node, self._pods_on, on=_taints_changed)
+        self.pods = context.watch(Pod, on=self._concerns)
+        self.pods.add_index("node", lambda pod: (pod.spec.nodeName,) if pod.spec.nodeName else ())
+
+    def _pods_on(self, node: Any) -> Iterable[Key]:
+        pods = self.pods.by_index("node", node.metadata.name)
+        return [Key(pod.metadata.namespace, pod.metadata.name) for pod in pods]
+
+    def _concerns(self, old: Any, new: Any) -> bool:
+        """A new binding or other tolerations; a pod on a node without such taints needs no look."""
+        if new is None:
+            self._since.pop(old.metadata.uid, None)
+            return False
+        if not new.spec.nodeName or new.metadata.deletionTimestamp:
+            return False
+        if old is not None and old.spec.nodeName and old.spec.tolerations == new.spec.tolerations:
+            return False
+        return bool(self._taints_of(new))
+
+    def _taints_of(self, pod: Any) -> list[Any]:
+        node: Any = self.nodes.get(pod.spec.nodeName) if pod.spec.nodeName else None
+        return _no_execute(node) if node is not None else []
+
+    async def reconcile(self, key: Key) -> Result | None:
+        pod: Any = self.pods.get(key.name, key.namespace)
+        if pod is None or pod.metadata.deletionTimestamp or is_finished(pod):
+            return None
+        uid, now = pod.metadata.uid, self.clock.now()
+        taints = self._taints_of(pod)
+        bearable = seconds_tolerated(pod.spec.tolerations or (), taints) if taints else FOREVER
+        if bearable == FOREVER:
+            if self._since.pop(uid, None) is not None:
+                text = f"Cancelling deletion of Pod {key.namespace}/{key.name}"
+                self.events.event(pod, "Normal", "TaintManagerEviction", text)
+            return None
+        left = self._started(uid, taints, now) + bearable - now
+        if left > 0:
+            return Result(left)
+        await self._evict(pod)
+        return None
+
+    def _started(self, uid: str, taints: Sequence[Any], now: float) -> float:
+        """When the pod began to bear it. A taint that another follows (not ready, then unreachable) starts no new term,
+        and a restart of ours neither, as the taints say when they came."""
+        known = self._since.get(uid)
+        if known is None:
+            added = [parse_time(t.timeAdded) for t in taints if t.timeAdded]
+            known = self._since[uid] = min([now, *added])
+        return known
+
+    async def _evict(self, pod: Any) -> None:
+        from kybern.api.core import PodCondition
+
+        metadata = pod.metadata
+        text = f"Marking for deletion Pod {metadata.namespace}/{metadata.name}"
+        self.events.event(pod, "Normal", "TaintManagerEviction", text)
+        changed = types.copy(pod)
+        target = PodCondition(
+            type="DisruptionTarget",
+            status="True",
+            reason="DeletionByTaintManager",
+            message="Taint manager: deleting due to NoExecute taint",
+            lastTransitionTime=format_time(self.clock.now()),
+        )
+        others = [c for c in pod.status.conditions or () if c.type != "DisruptionTarget"]
+        changed.status.conditions = [*others, target]
+        try:
+            await self.client.update_status(changed)
+            await self.client.delete(type(pod), metadata.name, metadata.namespace, uid=metadata.uid)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+
+
+def _no_execute(node: Any) -> list[Any]:
+    return [t for t in node.spec.taints or () if t.effect == "NoExecute"]
+
+
+def _taints_changed(old: Any, new: Any) -> bool:
+    if old is None or new is None:
+        return new is not None and bool(_no_execute(new))
+    return _no_execute(old) != _no_execute(new)
