@@ -14,14 +14,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import attrs
 import pluggy
 
 from kybern import hookspecs
 
-__all__ = ["Plugin", "PluginError", "Plugins", "discover", "load"]
+__all__ = ["Offer", "Plugin", "PluginError", "Plugins", "discover", "load"]
 
 GROUP = "kybern"
 TRACE = "KYBERN_TRACE_HOOKS"
@@ -58,6 +58,13 @@ class Plugin:
         return tuple(getattr(self.module, "requires", ()))
 
 
+class Offer(NamedTuple):
+    """A driver and the plugin it comes from."""
+
+    plugin: str
+    driver: Any
+
+
 @attrs.define
 class Plugins:
     """All plugins of a process, and the hooks of those that are enabled."""
@@ -79,16 +86,17 @@ class Plugins:
         """All drivers that implementations of a hook register."""
         return [driver for _, drivers in self._results(hook, arguments) for driver in drivers]
 
-    def drivers(self, hook: str, **arguments: Any) -> dict[str, Any]:
+    def offers(self, hook: str, **arguments: Any) -> dict[str, Offer]:
         """Drivers by name; PluginError when two plugins offer the same name."""
-        offered: dict[str, Any] = {}
-        by: dict[str, str] = {}
+        offers: dict[str, Offer] = {}
         for plugin, drivers in self._results(hook, arguments):
             for name, driver in drivers.items():
-                if name in offered:
-                    raise PluginError(f"plugins {by[name]!r} and {plugin!r} both offer {name!r} ({hook}); disable one of them")
-                offered[name], by[name] = driver, plugin
-        return offered
+                other = offers.setdefault(name, Offer(plugin, driver))
+                if other.driver is not driver:
+                    raise PluginError(
+                        f"plugins {other.plugin!r} and {plugin!r} both offer {name!r} ({hook}); disable one of them"
+                    )
+        return offers
 
     def _results(self, hook: str, arguments: dict[str, Any]) -> list[tuple[str, Any]]:
         results = []
@@ -101,7 +109,10 @@ class Plugins:
             except Exception as e:
                 raise PluginError(f"plugin {implementation.plugin_name!r} failed in {hook}: {_told(e)}") from e
             if os.environ.get(TRACE):
-                print(f"kybern: {implementation.plugin_name}.{hook}({', '.join(wanted)}) -> {_short(result)}", file=sys.stderr)
+                print(
+                    f"kybern: {implementation.plugin_name}.{hook}({', '.join(wanted)}) -> {_short(result)}",
+                    file=sys.stderr,
+                )
             if result is not None:
                 results.append((implementation.plugin_name, result))
         return results
@@ -133,7 +144,9 @@ def _distribution(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else "?"
 
 
-def load(enable: Iterable[str] = (), disable: Iterable[str] = (), entries: Sequence[EntryPoint] | None = None) -> Plugins:
+def load(
+    enable: Iterable[str] = (), disable: Iterable[str] = (), entries: Sequence[EntryPoint] | None = None
+) -> Plugins:
     """Find, import, check and register all plugins.
 
     `enable`: names that must run; `disable`: names that must not. Raises PluginError for unknown names, import

@@ -17,7 +17,12 @@ def config_of(tmp_path: Path, text: str, **environ: str):
 
 def test_everything_has_a_default():
     config = load(environ={})
-    assert (config.name, config.api.port, config.store.driver, config.nodes.runtime) == ("kybern", 6443, "sqlite", "fake")
+    assert (config.name, config.api.port, config.store.driver, config.nodes.runtime) == (
+        "kybern",
+        6443,
+        "sqlite",
+        "fake",
+    )
 
 
 def test_plugin_tables_are_options_of_that_plugin(tmp_path):
@@ -29,7 +34,9 @@ def test_plugin_tables_are_options_of_that_plugin(tmp_path):
 def test_environment_beats_file_and_flags_beat_environment(tmp_path):
     file = tmp_path / "kybern.toml"
     file.write_text("[api]\nport = 1\n[nodes]\ncount = 1\n")
-    config = load(file, {"nodes.count": 3}, {"KYBERN_API_PORT": "2", "KYBERN_NODES_COUNT": "2", "KYBERN_DISABLE": "a, b"})
+    config = load(
+        file, {"nodes.count": 3}, {"KYBERN_API_PORT": "2", "KYBERN_NODES_COUNT": "2", "KYBERN_DISABLE": "a, b"}
+    )
     assert (config.api.port, config.nodes.count, config.plugins.disable) == (2, 3, ["a", "b"])
 
 

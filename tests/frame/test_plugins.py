@@ -105,16 +105,16 @@ def test_two_plugins_of_one_name_are_an_error(monkeypatch):
 
 
 def test_two_plugins_that_offer_the_same_driver_are_an_error(plugin):
-    def runtimes():
+    def runtimes(driver):
         @hookimpl
         def kybern_runtime():
-            return {"fake": object}
+            return {"fake": driver}
 
         return kybern_runtime
 
-    loaded = plugins.load(entries=[plugin("a", kybern_runtime=runtimes()), plugin("b", kybern_runtime=runtimes())])
+    loaded = plugins.load(entries=[plugin("a", kybern_runtime=runtimes(int)), plugin("b", kybern_runtime=runtimes(str))])
     with pytest.raises(PluginError, match="both offer 'fake'"):
-        loaded.drivers("kybern_runtime", start=None)
+        loaded.offers("kybern_runtime", start=None)
 
 
 def test_a_hook_that_does_not_exist_is_an_error(plugin):
@@ -137,5 +137,7 @@ def test_a_hook_with_an_argument_that_does_not_exist_is_an_error(plugin):
 
 def test_hook_calls_are_traced_on_demand(plugin, monkeypatch, capsys):
     monkeypatch.setenv("KYBERN_TRACE_HOOKS", "1")
-    plugins.load(entries=[plugin("a", kybern_controllers=controllers_hook(1))]).collect("kybern_controllers", start=None)
+    plugins.load(entries=[plugin("a", kybern_controllers=controllers_hook(1))]).collect(
+        "kybern_controllers", start=None
+    )
     assert capsys.readouterr().err == "kybern: a.kybern_controllers() -> [1]\n"

@@ -295,19 +295,23 @@ class Cluster:
 
     def _make_nodes(self, start: Start, configured: list[Any]) -> NodeAgent:
         from kybern.node.agent import NodeAgent
+        from kybern.node.config import AgentConfig
 
-        drivers = self.plugins.drivers("kybern_runtime", start=start)
+        offers = self.plugins.offers("kybern_runtime", start=start)
         self.state.nodes.mkdir(exist_ok=True)
         for node in configured:
-            stores.select(drivers, node.runtime, "nodes.runtime")
+            stores.select(offers, node.runtime, "nodes.runtime")
+        used = {node.runtime: offers[node.runtime] for node in configured}
+        options = {name: self.options(offer.plugin) for name, offer in used.items()}
         return NodeAgent(
             self.client,
             self.informers,
             self.clock,
             self.events,
             nodes=configured,
-            drivers=drivers,
+            drivers={name: offer.driver for name, offer in used.items()},
             state_dir=self.state.nodes,
+            config=AgentConfig(runtime_options=options),
         )
 
 

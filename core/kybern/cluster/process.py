@@ -78,7 +78,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     cluster = Cluster(config, state=state, progress=progress)
-    record = _previous(state)
+    _claim(state, config, plain)
     await cluster.start()
     try:
         record = Record(name=config.name, url=cluster.url, port=int(cluster.url.rsplit(":", 1)[1]), config=plain)
@@ -97,9 +97,12 @@ async def _serve(
         await cluster.stop()
 
 
-def _previous(state: State) -> Record | None:
-    """The record of an earlier run; StateError when it is of a newer version or not ours."""
-    return state.read() if state.exists else None
+def _claim(state: State, config: Config, plain: dict[str, Any]) -> None:
+    """Make the directory this cluster's before anything is put into it; StateError when it is of a newer version."""
+    if state.exists:
+        state.read()
+    else:
+        state.write(Record(name=config.name, config=plain))
 
 
 def _calm_the_collector() -> None:

@@ -9,7 +9,7 @@ from kybern import plugins as plugin_loading
 from kybern.clock import Clock, SystemClock
 from kybern.cluster.state import State
 from kybern.config import Config, ConfigError
-from kybern.plugins import Plugins
+from kybern.plugins import Offer, Plugins
 
 if TYPE_CHECKING:
     from kybern.store.interface import Store
@@ -19,8 +19,7 @@ __all__ = ["chosen", "of_record", "select"]
 
 def chosen(plugins: Plugins, config: Config, state: State | None, clock: Clock, start: Any = None) -> Store:
     """The store of `store.driver`; ConfigError when no enabled plugin offers it."""
-    drivers = plugins.drivers("kybern_store", start=start)
-    cls = select(drivers, config.store.driver, "store.driver")
+    cls = select(plugins.offers("kybern_store", start=start), config.store.driver, "store.driver").driver
     options_class = getattr(cls, "Options", None)
     if options_class is None and config.store.options:
         raise ConfigError(f"store.options: the {config.store.driver} store has no settings")
@@ -29,13 +28,12 @@ def chosen(plugins: Plugins, config: Config, state: State | None, clock: Clock, 
     return store
 
 
-def select(drivers: dict[str, Any], name: str, setting: str) -> Any:
-    """The driver of a name; ConfigError naming the setting when no enabled plugin offers it."""
-    if name not in drivers:
-        raise ConfigError(
-            f"{setting}: {name!r} is offered by no plugin; there are: {', '.join(sorted(drivers)) or 'none'}"
-        )
-    return drivers[name]
+def select(offers: dict[str, Offer], name: str, setting: str) -> Offer:
+    """The offer of a name; ConfigError naming the setting when no enabled plugin makes it."""
+    if name not in offers:
+        known = ", ".join(sorted(offers)) or "none"
+        raise ConfigError(f"{setting}: {name!r} is offered by no plugin; there are: {known}")
+    return offers[name]
 
 
 def of_record(state: State) -> Store:

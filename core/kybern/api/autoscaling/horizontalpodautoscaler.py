@@ -1,0 +1,20 @@
+"""HorizontalPodAutoscaler: resource `horizontalpodautoscalers.autoscaling`."""
+
+from __future__ import annotations
+
+from kybern.api.kind import Kind, Subresource
+from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
+
+KIND = Kind(
+    group="autoscaling",
+    version="v2",
+    kind="HorizontalPodAutoscaler",
+    plural="horizontalpodautoscalers",
+    namespaced=True,
+    short_names=('hpa',),
+    categories=('all',),
+    subresources=(Subresource("status"),),
+    prepare_create=drop_status,
+    prepare_update=keep_other_half,
+    spec_changed=spec_changed,
+)
