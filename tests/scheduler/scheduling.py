@@ -18,24 +18,48 @@ from kybern_scheduler_policies.default_set import POLICIES
 _uids = itertools.count(1)
 
 
-def node(name: str, *, cpu: str = "4", memory: str = "16Gi", pods: str = "110", labels: dict[str, str] | None = None,
-         taints: Iterable[tuple[str, str, str]] = (), allocatable: dict[str, str] | None = None, images: Any = None,
-         **spec: Any) -> Any:  # fmt: skip
+def node(
+    name: str,
+    *,
+    cpu: str = "4",
+    memory: str = "16Gi",
+    pods: str = "110",
+    labels: dict[str, str] | None = None,
+    taints: Iterable[tuple[str, str, str]] = (),
+    allocatable: dict[str, str] | None = None,
+    images: Any = None,
+    **spec: Any,
+) -> Any:
     """A Node."""
-    return types.from_plain(Node, {
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name} | (labels or {})},
-        "spec": {"taints": [{"key": k, "value": v, "effect": e} for k, v, e in taints]} | spec,
-        "status": {
-            "allocatable": {"cpu": cpu, "memory": memory, "pods": pods} | (allocatable or {}),
-            "images": images or [],
+    return types.from_plain(
+        Node,
+        {
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name} | (labels or {})},
+            "spec": {"taints": [{"key": k, "value": v, "effect": e} for k, v, e in taints]} | spec,
+            "status": {
+                "allocatable": {"cpu": cpu, "memory": memory, "pods": pods} | (allocatable or {}),
+                "images": images or [],
+            },
         },
-    })  # fmt: skip
+    )
 
 
-def pod(name: str, *, cpu: str | None = None, memory: str | None = None, namespace: str = "default",
-        labels: dict[str, str] | None = None, on: str | None = None, priority: int | None = None,
-        containers: list[dict[str, Any]] | None = None, nominated: str | None = None, owner: dict[str, Any] | None = None,
-        requests: dict[str, str] | None = None, ports: list[dict[str, Any]] | None = None, **spec: Any) -> Any:  # fmt: skip
+def pod(
+    name: str,
+    *,
+    cpu: str | None = None,
+    memory: str | None = None,
+    namespace: str = "default",
+    labels: dict[str, str] | None = None,
+    on: str | None = None,
+    priority: int | None = None,
+    containers: list[dict[str, Any]] | None = None,
+    nominated: str | None = None,
+    owner: dict[str, Any] | None = None,
+    requests: dict[str, str] | None = None,
+    ports: list[dict[str, Any]] | None = None,
+    **spec: Any,
+) -> Any:
     """A Pod, running on a node when `on` is given."""
     wanted = dict(requests or {})
     if cpu:
@@ -46,12 +70,16 @@ def pod(name: str, *, cpu: str | None = None, memory: str | None = None, namespa
     meta = {"name": name, "namespace": namespace, "uid": f"uid-{next(_uids)}", "labels": labels or {}}
     if owner:
         meta["ownerReferences"] = [owner | {"controller": True, "uid": "owner"}]
-    return types.from_plain(Pod, {
-        "metadata": meta,
-        "spec": {"containers": containers or [main], "nodeName": on, "priority": priority, "schedulerName": "default-scheduler"}
-        | spec,
-        "status": {"nominatedNodeName": nominated} if nominated else {},
-    })  # fmt: skip
+    return types.from_plain(
+        Pod,
+        {
+            "metadata": meta,
+            "spec": {"containers": containers or [main], "nodeName": on, "priority": priority}
+            | {"schedulerName": "default-scheduler"}
+            | spec,
+            "status": {"nominatedNodeName": nominated} if nominated else {},
+        },
+    )
 
 
 class FakeInformer(Informer[Any]):
@@ -67,9 +95,10 @@ class FakeInformer(Informer[Any]):
 
     def list(self, namespace: str = "", selector: Any = None) -> Any:
         return [
-            o for (ns, _), o in self.objects.items()
+            o
+            for (ns, _), o in self.objects.items()
             if namespace in ("", ns) and (selector is None or selector(o.metadata.labels))
-        ]  # fmt: skip
+        ]
 
     def add_index(self, name: str, values: Any) -> None:
         raise NotImplementedError
@@ -142,7 +171,8 @@ class Cluster:
         if current is None:
             raise StatusError(404, "NotFound", f'pods "{name}" not found')
         if current.spec.nodeName:
-            text = f'Operation cannot be fulfilled on pods/binding "{name}": pod {name} is already assigned to node "{current.spec.nodeName}"'
+            taken = f'pod {name} is already assigned to node "{current.spec.nodeName}"'
+            text = f'Operation cannot be fulfilled on pods/binding "{name}": {taken}'
             raise StatusError(409, "Conflict", text)
         self.bindings.append((name, body.target.name))
         if not self.silent:

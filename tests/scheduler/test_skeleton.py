@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from scheduling import Cluster, Running, node, pod
 
 from kybern.clock import settle
-from scheduling import Cluster, Running, node, pod
 
 pytestmark = pytest.mark.anyio
 
@@ -17,9 +17,8 @@ async def test_pods_are_spread_over_nodes(nodes: int) -> None:
         cluster.put(*(pod(f"p{i}", cpu="1") for i in range(nodes)))
         await settle()
     assert len({n for _, n in cluster.bindings}) == nodes
-    assert ("Normal", "Scheduled", "p0", f"Successfully assigned default/p0 to {cluster.pod('p0').spec.nodeName}") in (
-        cluster.events.seen
-    )
+    text = f"Successfully assigned default/p0 to {cluster.pod('p0').spec.nodeName}"
+    assert ("Normal", "Scheduled", "p0", text) in cluster.events.seen
 
 
 @pytest.mark.parametrize("more", [0, 40])
@@ -33,10 +32,12 @@ async def test_the_event_counts_reasons_over_nodes(more: int) -> None:
     async with Running(cluster.scheduler()):
         cluster.put(pod("p", cpu="2"))
         await settle()
-    text = (
-        f"0/{3 + more} nodes are available: {1 + more} Insufficient cpu, 1 node(s) had untolerated taint(s), "
-        "1 node(s) were unschedulable."
+    reasons = [f"{1 + more} Insufficient cpu", "1 node(s) had untolerated taint(s)", "1 node(s) were unschedulable"]
+    message = (
+        f"0/{3 + more} nodes are available: {', '.join(sorted(reasons))}. "
+        f"preemption: 0/{3 + more} nodes are available: {3 + more} Preemption is not helpful for scheduling."
     )
-    assert cluster.messages() == [", ".join(sorted(text.split(": ")[1].rstrip(".").split(", "))).join([text.split(": ")[0] + ": ", "."])]
+    assert cluster.messages() == [message]
     condition = cluster.pod("p").status.conditions[0]
     assert (condition.type, condition.status, condition.reason) == ("PodScheduled", "False", "Unschedulable")
+    assert condition.message == message

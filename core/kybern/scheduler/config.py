@@ -104,7 +104,14 @@ def load(data: Mapping[str, Any] | None) -> SchedulerConfig:
     for field, want in (("apiVersion", API_VERSION), ("kind", KIND)):
         if data.get(field) != want:
             raise ValueError(f"{field}: {data.get(field)!r} is not supported; must be {want!r}")
-    known = {"apiVersion", "kind", "profiles", "percentageOfNodesToScore", "podInitialBackoffSeconds", "podMaxBackoffSeconds"}
+    known = {
+        "apiVersion",
+        "kind",
+        "profiles",
+        "percentageOfNodesToScore",
+        "podInitialBackoffSeconds",
+        "podMaxBackoffSeconds",
+    }
     warnings = tuple(f"{field} is ignored: {why}" for field, why in IGNORED.items() if field in data)
     if data.get("extenders"):
         raise ValueError("extenders: scheduler extenders are not supported; write a scheduling policy instead")
@@ -160,7 +167,9 @@ def _plugin_set(data: Any, path: str) -> PluginSet:
         if weight < 0:
             raise ValueError(f"{where}.weight: {weight} must not be negative")
         enabled.append((name, weight))
-    disabled = frozenset(_plugin_name(item, f"{path}.disabled[{i}]") for i, item in enumerate(data.get("disabled") or ()))
+    disabled = frozenset(
+        _plugin_name(item, f"{path}.disabled[{i}]") for i, item in enumerate(data.get("disabled") or ())
+    )
     return PluginSet(tuple(enabled), disabled)
 
 
@@ -210,8 +219,8 @@ def _number(data: Mapping[str, Any], field: str, default: int, path: str) -> int
 
 def _expect(value: Any, kind: type, path: str) -> None:
     if not isinstance(value, kind):
-        words = {dict: "an object", list: "a list", str: "a string"}
-        raise ValueError(f"{path}: {value!r} must be {words[kind]}")
+        words = {"dict": "an object", "list": "a list", "str": "a string"}
+        raise ValueError(f"{path}: {value!r} must be {words[kind.__name__]}")
 
 
 def _only(data: Mapping[str, Any], known: Iterable[str], path: str) -> None:

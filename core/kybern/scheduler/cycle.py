@@ -55,9 +55,8 @@ class Cycle:
         if not snapshot.nodes:
             raise NoNodes
         feasible = self._feasible(profile, state, pod, snapshot)
-        if len(feasible) == 1:
-            return snapshot.nodes[feasible[0]].name
-        return snapshot.nodes[self._best(profile, state, pod, snapshot, feasible)].name
+        row = int(feasible[0]) if len(feasible) == 1 else self._best(profile, state, pod, snapshot, feasible)
+        return snapshot.nodes[row].name
 
     def _feasible(self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Any:
         """Rows of nodes that can take the pod: a list or an array, never empty."""
@@ -91,7 +90,13 @@ class Cycle:
         return None
 
     def _search(
-        self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Sequence[int], diagnosis: Diagnosis
+        self,
+        profile: Profile,
+        state: CycleState,
+        pod: PodInfo,
+        snapshot: Snapshot,
+        rows: Sequence[int],
+        diagnosis: Diagnosis,
     ) -> Any:
         wanted = nodes_to_find(len(rows), self._percentage_of(profile)) if profile.scorers else 1
         start = self._start % len(rows) if rows else 0
@@ -108,9 +113,16 @@ class Cycle:
         return self._percentage if profile.percentage_of_nodes is None else profile.percentage_of_nodes
 
     def _one_by_one(
-        self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Sequence[int], start: int, wanted: int,
+        self,
+        profile: Profile,
+        state: CycleState,
+        pod: PodInfo,
+        snapshot: Snapshot,
+        rows: Sequence[int],
+        start: int,
+        wanted: int,
         diagnosis: Diagnosis,
-    ) -> tuple[list[int], int]:  # fmt: skip
+    ) -> tuple[list[int], int]:
         found: list[int] = []
         for looked_at in range(len(rows)):
             info = snapshot.nodes[rows[(start + looked_at) % len(rows)]]
@@ -125,7 +137,14 @@ class Cycle:
         return found, len(rows)
 
     def _at_once(
-        self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Sequence[int], start: int, wanted: int
+        self,
+        profile: Profile,
+        state: CycleState,
+        pod: PodInfo,
+        snapshot: Snapshot,
+        rows: Sequence[int],
+        start: int,
+        wanted: int,
     ) -> tuple[Any, int]:
         numpy = snapshot.numpy
         fits, rest = _mask(profile, state, pod, snapshot)
@@ -137,7 +156,9 @@ class Cycle:
         ordered = numpy.flatnonzero(fits if order is None else fits[order])
         first = int(numpy.searchsorted(ordered, start))
         if rest:
-            positions, looked_at = _finish(rest, state, pod, snapshot, [*ordered[first:], *ordered[:first]], start, wanted)
+            positions, looked_at = _finish(
+                rest, state, pod, snapshot, [*ordered[first:], *ordered[:first]], start, wanted
+            )
         else:
             positions = ordered[first : first + wanted]
             if len(positions) < wanted:
@@ -193,9 +214,15 @@ def _mask(profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot)
 
 
 def _finish(
-    filters: list[Policy], state: CycleState, pod: PodInfo, snapshot: Snapshot, positions: list[int], start: int, wanted: int
+    filters: list[Policy],
+    state: CycleState,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    positions: list[int],
+    start: int,
+    wanted: int,
 ) -> tuple[Any, int]:
-    """Ask the filters without columns, node by node until enough are found: (positions in the order, nodes looked at)."""
+    """Ask the filters without columns, node by node until enough are found: (positions in the order, looked at)."""
     size, order = len(snapshot.nodes), snapshot.order
     found: list[int] = []
     for position in positions:
@@ -207,7 +234,9 @@ def _finish(
     return snapshot.numpy.array(found, dtype=int), size
 
 
-def _scores(policy: Policy, state: CycleState, pod: PodInfo, snapshot: Snapshot, infos: Sequence[NodeInfo], rows: Any) -> Any:
+def _scores(
+    policy: Policy, state: CycleState, pod: PodInfo, snapshot: Snapshot, infos: Sequence[NodeInfo], rows: Any
+) -> Any:
     if snapshot.numpy is not None and overrides(policy, "score_all"):
         return policy.score_all(state, pod, snapshot, snapshot.numpy.asarray(rows))
     return [policy.score(state, pod, info) for info in infos]

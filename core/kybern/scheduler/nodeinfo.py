@@ -22,9 +22,21 @@ class NodeInfo:
     """A node with the sums over its pods. Belongs to the snapshot; what-if questions work on a `clone`."""
 
     __slots__ = (
-        "allocatable", "images", "labels", "name", "node", "nonzero_cpu", "nonzero_memory", "pods", "ports", "requested",
-        "row", "taint_set", "taints", "unschedulable",
-    )  # fmt: skip
+        "allocatable",
+        "images",
+        "labels",
+        "name",
+        "node",
+        "nonzero_cpu",
+        "nonzero_memory",
+        "pods",
+        "ports",
+        "requested",
+        "row",
+        "taint_set",
+        "taints",
+        "unschedulable",
+    )
 
     def __init__(self, node: Any, row: int) -> None:
         self.name: str = node.metadata.name

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["TERM_SORTS", "AffinityTerm", "PodInfo", "Port", "Terms", "is_terminal"]
 
 _NO_LABELS: Mapping[str, str] = {}
-WILDCARD_IP = "0.0.0.0"  # noqa: S104 - the API's word for "any address", nothing is bound here
+WILDCARD_IP = "0.0.0.0"
 
 
 class Port(NamedTuple):
@@ -115,9 +115,19 @@ class PodInfo:
     """A pod with its requests, ports and terms. The pod itself is the cache's: read-only."""
 
     __slots__ = (
-        "_ports", "_terms", "labels", "name", "namespace", "nonzero_cpu", "nonzero_memory", "pod", "priority", "requests",
-        "terminating", "uid",
-    )  # fmt: skip
+        "_ports",
+        "_terms",
+        "labels",
+        "name",
+        "namespace",
+        "nonzero_cpu",
+        "nonzero_memory",
+        "pod",
+        "priority",
+        "requests",
+        "terminating",
+        "uid",
+    )
 
     def __init__(self, pod: Any) -> None:
         meta = pod.metadata

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from kybern.client.interface import Client
     from kybern.clock import Clock
     from kybern.reconcile.interface import EventRecorder, Informer
+    from kybern.scheduler.nodeinfo import NodeInfo
     from kybern.scheduler.nominator import Nominator
     from kybern.scheduler.podinfo import PodInfo
-    from kybern.scheduler.snapshot import Candidates, NodeInfo, Snapshot
+    from kybern.scheduler.snapshot import Candidates, Snapshot
 
     Ints = np.ndarray[Any, np.dtype[np.int64]]
     Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -72,7 +73,7 @@ class Code(enum.Enum):
     WAIT = "Wait"
     """From `permit` only: hold the pod before binding."""
     SKIP = "Skip"
-    """This pod does not concern the policy: its filter or score is not asked in this cycle; from `bind`: another may."""
+    """The pod does not concern the policy: its filter or score is not asked in this cycle. From `bind`: another may."""
 
 
 @attrs.frozen
@@ -255,7 +256,7 @@ class Handle(ABC):
         """Let a pod that waits on `permit` go on, as far as this policy is concerned; False when none does."""
 
 
-class Policy(ABC):  # noqa: B024 - every extension point is optional
+class Policy:
     """One opinion in scheduling. Override the extension points it has an opinion at."""
 
     name: ClassVar[str]
@@ -308,7 +309,8 @@ class Policy(ABC):  # noqa: B024 - every extension point is optional
         return None, None
 
     def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
-        """Prepare `state` for scoring the nodes that are left (a sequence of NodeInfo with their `rows`); SKIP: all are equal to this policy."""
+        """Prepare `state` for scoring the nodes that are left: a sequence of NodeInfo, with their `rows`.
+        SKIP: all are equal to this policy."""
         return None
 
     def score(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> int:

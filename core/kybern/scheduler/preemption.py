@@ -16,9 +16,16 @@ from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Code, CycleState, Filters, Status
 
 __all__ = [
-    "NOT_HELPFUL", "NO_VICTIMS", "Candidate", "best_candidate", "disruption_condition", "find_candidates", "lesser_nominated",
-    "not_eligible", "victims_on",
-]  # fmt: skip
+    "NOT_HELPFUL",
+    "NO_VICTIMS",
+    "Candidate",
+    "best_candidate",
+    "disruption_condition",
+    "find_candidates",
+    "lesser_nominated",
+    "not_eligible",
+    "victims_on",
+]
 
 NO_VICTIMS = Status(Code.UNRESOLVABLE, ("No preemption victims found for incoming pod",))
 NOT_HELPFUL = Status(Code.UNRESOLVABLE, ("Preemption is not helpful for scheduling",))
@@ -54,7 +61,13 @@ def _leaves_for_another(pod: PodInfo) -> bool:
 
 
 def find_candidates(
-    filters: Filters, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], budgets: Sequence[Any], offset: int, enough: int
+    filters: Filters,
+    state: CycleState,
+    pod: PodInfo,
+    nodes: Sequence[NodeInfo],
+    budgets: Sequence[Any],
+    offset: int,
+    enough: int,
 ) -> tuple[list[Candidate], dict[str, Status]]:
     """Candidates among nodes, beginning at `offset`, until there are enough and one of them violates no budget;
     those without violations first. Also why other nodes are none."""
@@ -117,7 +130,11 @@ def _by_budget(pods: Iterable[PodInfo], budgets: Sequence[Any]) -> tuple[list[Po
     for pod in pods:
         violates = False
         for budget, selector, allowed in known:
-            if budget.metadata.namespace != pod.namespace or not selector.requirements or not selector.matches(pod.labels):
+            if (
+                budget.metadata.namespace != pod.namespace
+                or not selector.requirements
+                or not selector.matches(pod.labels)
+            ):
                 continue
             if pod.name in (budget.status.disruptedPods or ()):
                 continue
@@ -161,7 +178,11 @@ def disruption_condition(preemptor: Any, victim: Any, now: str) -> Mapping[str, 
     message = f"{preemptor.spec.schedulerName}: preempting to accommodate a higher priority pod"
     wanted = {"type": "DisruptionTarget", "status": "True", "reason": PREEMPTED_REASON, "message": message}
     for known in victim.status.conditions or ():
-        if known.type == "DisruptionTarget" and (known.status, known.reason, known.message) == ("True", PREEMPTED_REASON, message):
+        if known.type == "DisruptionTarget" and (known.status, known.reason, known.message) == (
+            "True",
+            PREEMPTED_REASON,
+            message,
+        ):
             return None
     if victim.metadata.generation:
         wanted["observedGeneration"] = victim.metadata.generation

@@ -63,7 +63,9 @@ class Profile:
         """Events that a policy of this profile wants."""
         return self._hints.get(policy, ())
 
-    def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> tuple[set[str] | None, list[str], Status | None]:
+    def pre_filter(
+        self, state: CycleState, pod: PodInfo, snapshot: Snapshot
+    ) -> tuple[set[str] | None, list[str], Status | None]:
         """(names of the nodes to look at or None for all, policies that narrowed them, objection)."""
         names: set[str] | None = None
         narrowed: list[str] = []
@@ -98,7 +100,7 @@ class Profile:
         return None
 
     def filter_with_nominated(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> Status | None:
-        """As `filter`, and the pod must fit both with and without the pods nominated to the node: they may come or not."""
+        """As `filter`; the pod must fit with the pods nominated to the node and without them: they may come or not."""
         nominated = [
             p for p in self._handle.nominator.pods_on(info.name) if p.priority >= pod.priority and p.uid != pod.uid
         ]

@@ -18,7 +18,7 @@ from kybern.clock import Clock, Timer
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import ClusterEvent, Hint, Policy, Status
 
-__all__ = ["QueuedPod", "QueueProfile", "SchedulingQueue"]
+__all__ = ["QueueProfile", "QueuedPod", "SchedulingQueue"]
 
 FLUSH_AFTER = 300.0
 FLUSH_EVERY = 30.0
@@ -40,9 +40,17 @@ class QueuedPod:
     """A pod on its way through the queue."""
 
     __slots__ = (
-        "attempts", "backoff_until", "failures", "first_seen", "gated_by", "place", "pod", "queued_at", "rejected_by",
+        "attempts",
+        "backoff_until",
+        "failures",
+        "first_seen",
+        "gated_by",
+        "place",
+        "pod",
+        "queued_at",
+        "rejected_by",
         "waiting_since",
-    )  # fmt: skip
+    )
 
     def __init__(self, pod: PodInfo, now: float) -> None:
         self.pod = pod
@@ -155,9 +163,7 @@ class SchedulingQueue:
         if queued is not None and queued.place in ("backoff", "unschedulable"):
             self._enqueue(queued)
 
-    def happened(
-        self, event: ClusterEvent, old: Any, new: Any, only: Callable[[PodInfo], bool] | None = None
-    ) -> None:
+    def happened(self, event: ClusterEvent, old: Any, new: Any, only: Callable[[PodInfo], bool] | None = None) -> None:
         """Something changed in the cluster: wake the pods that it may help. `only` narrows them further."""
         if not self._unschedulable:
             return
@@ -279,5 +285,3 @@ class SchedulingQueue:
 
 def _wanted(hint: Hint, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
     return hint.event.covers(event) and (hint.wants is None or hint.wants(pod, old, new))
-
-

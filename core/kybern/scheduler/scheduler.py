@@ -7,7 +7,6 @@ are seen on their nodes, all others are tried again.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
@@ -97,7 +96,7 @@ class Scheduler:
         self.config = config if isinstance(config, SchedulerConfig) else load(config)
         self.snapshot = Snapshot(numpy_from)
         self.nominator = Nominator()
-        self.random = Random(seed)  # noqa: S311 - nothing secret, and it must be seedable
+        self.random = Random(seed)  # nothing secret, and it must be seedable
         self.waiting = WaitingPods(clock)
         self._informers = informers
         self._asked: dict[type[Any], Informer[Any]] = {}
@@ -124,7 +123,7 @@ class Scheduler:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside the loop."""
-        assert self._tasks is not None, "the scheduler does not run"  # noqa: S101 - a programming error
+        assert self._tasks is not None, "the scheduler does not run"  # a programming error
         self._tasks.start_soon(_awaited, work)
 
     async def run(self) -> None:
@@ -146,7 +145,7 @@ class Scheduler:
                 if queued is None:
                     break
                 self.schedule_one(queued)
-            await asyncio.sleep(0)
+            await self.clock.sleep(0)
 
     def schedule_one(self, queued: QueuedPod) -> None:
         """One cycle: from a pod to a decision. The binding runs beside it."""
@@ -167,7 +166,7 @@ class Scheduler:
             self._no_fit(queued, profile, state, error)
         except NoNodes as error:
             self._failed(queued, str(error), {NO_NODES_POLICY}, nominated="")
-        except Exception as error:  # noqa: BLE001 - a faulty policy must not stop the scheduler
+        except Exception as error:  # a faulty policy must not stop the scheduler
             self._failed(queued, _text(error), nominated="")
         else:
             self._take(queued, profile, state, node)
@@ -180,7 +179,7 @@ class Scheduler:
             diagnosis.after_filter = message
             if nomination is not None:
                 nominated = nomination.node
-        except Exception as failure:  # noqa: BLE001 - as above
+        except Exception as failure:
             diagnosis.after_filter = _text(failure)
         self._failed(queued, diagnosis.message(), diagnosis.rejected_by, nominated=nominated)
 
@@ -196,7 +195,7 @@ class Scheduler:
                 objection, waits = profile.permit(state, pod, node)
                 if objection is not None:
                     profile.unreserve(state, pod, node)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
             profile.unreserve(state, pod, node)
             self.snapshot.remove_pod(pod.uid)
             self._failed(queued, _text(error), nominated="")
@@ -226,7 +225,7 @@ class Scheduler:
         except Rejected as error:
             self._give_back(profile, state, pod, node)
             self._turned_down(queued, Status(Code.UNSCHEDULABLE, (str(error),), error.policy), node)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the pod must be tried again
+        except Exception as error:  # whatever went wrong, the pod must be tried again
             self._give_back(profile, state, pod, node)
             self._failed(queued, _text(error), nominated="")
         else:
@@ -269,7 +268,12 @@ class Scheduler:
             patch["nominatedNodeName"] = nominated or None
         known = next((c for c in pod.status.conditions or () if c.type == "PodScheduled"), None)
         if known is None or (known.status, known.reason, known.message) != ("False", reason, message):
-            condition: dict[str, Any] = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+            condition: dict[str, Any] = {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": reason,
+                "message": message,
+            }
             if known is None or known.status != "False":
                 condition["lastTransitionTime"] = format_time(self.clock.now())
             if pod.metadata.generation:

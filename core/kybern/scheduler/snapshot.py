@@ -213,7 +213,9 @@ class Snapshot:
         """By row, how many pods `matches(pod)` is true of. `key` names the question: equal keys, equal answers."""
         return self._counts.ask(key, matches, self, terminating=terminating)
 
-    def count_matching(self, wanted: Sequence[tuple[frozenset[str] | None, Selector]], *, terminating: bool = True) -> Any:
+    def count_matching(
+        self, wanted: Sequence[tuple[frozenset[str] | None, Selector]], *, terminating: bool = True
+    ) -> Any:
         """By row, how many pods match every (namespaces or None for all, label selector)."""
 
         def matches(pod: PodInfo) -> bool:

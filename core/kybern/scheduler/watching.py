@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kybern.scheduler.changes import node_actions, pod_actions, schedules_alike
@@ -44,7 +45,7 @@ class Watching:
         self.nodes.on_change(self._node_changed)
         self.pods.on_change(self._pod_changed)
         for resource, informer in self._others.items():
-            informer.on_change(lambda old, new, resource=resource: self._other_changed(resource, old, new))
+            informer.on_change(partial(self._other_changed, resource))
 
     def _other_changed(self, resource: Resource, old: Any, new: Any) -> None:
         action = Action.ADD if old is None else Action.DELETE if new is None else Action.UPDATE_OTHER
@@ -106,7 +107,9 @@ class Watching:
     def _pod_without_node(self, old: Any, new: Any) -> None:
         scheduler = self._scheduler
         uid = new.metadata.uid
-        if (new.spec.schedulerName or "default-scheduler") not in scheduler.profiles or uid in scheduler.snapshot.assumed:
+        if (
+            new.spec.schedulerName or "default-scheduler"
+        ) not in scheduler.profiles or uid in scheduler.snapshot.assumed:
             return
         pod = PodInfo(new)
         scheduler.nominator.update(pod)

@@ -19,7 +19,6 @@ from kybern.scheduler.preemption import (
     lesser_nominated,
     not_eligible,
 )
-
 from kybern_scheduler_policies.resource_scoring import only_fields
 
 
@@ -68,7 +67,9 @@ class DefaultPreemption(Policy):
         if absent.code is Code.UNSCHEDULABLE:
             possible = [n for n in snapshot.nodes if statuses.get(n.name, absent).code is Code.UNSCHEDULABLE]
         else:
-            possible = [snapshot.by_name[name] for name, status in statuses.items() if status.code is Code.UNSCHEDULABLE]
+            possible = [
+                snapshot.by_name[name] for name, status in statuses.items() if status.code is Code.UNSCHEDULABLE
+            ]
         candidates, failed = self._candidates(state, pod, possible)
         if not candidates:
             text = fit_message(len(snapshot.nodes), failed, NOT_HELPFUL)
@@ -77,7 +78,9 @@ class DefaultPreemption(Policy):
         self._make_room(chosen, pod)
         return Nomination(chosen.node), None
 
-    def _candidates(self, state: CycleState, pod: PodInfo, possible: list[Any]) -> tuple[list[Candidate], dict[str, Status]]:
+    def _candidates(
+        self, state: CycleState, pod: PodInfo, possible: list[Any]
+    ) -> tuple[list[Candidate], dict[str, Status]]:
         if not possible:
             return [], {}
         enough = max(len(possible) * self._percentage // 100, self._absolute)

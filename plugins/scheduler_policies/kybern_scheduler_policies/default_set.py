@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kybern.scheduler.policy import Policy
-
 from kybern_scheduler_policies.default_binder import DefaultBinder
 from kybern_scheduler_policies.default_preemption import DefaultPreemption
 from kybern_scheduler_policies.image_locality import ImageLocality
@@ -14,10 +13,14 @@ from kybern_scheduler_policies.node_ports import NodePorts
 from kybern_scheduler_policies.node_resources_balanced_allocation import NodeResourcesBalancedAllocation
 from kybern_scheduler_policies.node_resources_fit import NodeResourcesFit
 from kybern_scheduler_policies.node_unschedulable import NodeUnschedulable
+from kybern_scheduler_policies.node_volume_limits import NodeVolumeLimits
 from kybern_scheduler_policies.pod_topology_spread import PodTopologySpread
 from kybern_scheduler_policies.priority_sort import PrioritySort
 from kybern_scheduler_policies.scheduling_gates import SchedulingGates
 from kybern_scheduler_policies.taint_toleration import TaintToleration
+from kybern_scheduler_policies.volume_binding import VolumeBinding
+from kybern_scheduler_policies.volume_restrictions import VolumeRestrictions
+from kybern_scheduler_policies.volume_zone import VolumeZone
 
 POLICIES: list[type[Policy]] = [
     SchedulingGates,
@@ -28,6 +31,10 @@ POLICIES: list[type[Policy]] = [
     NodeAffinity,
     NodePorts,
     NodeResourcesFit,
+    VolumeRestrictions,
+    NodeVolumeLimits,
+    VolumeBinding,
+    VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
     DefaultPreemption,

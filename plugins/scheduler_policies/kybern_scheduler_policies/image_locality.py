@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
-from kybern.scheduler.snapshot import Candidates
 from kybern.scheduler.policy import MAX_SCORE, SKIP, CycleState, Hint, Policy, Status
+from kybern.scheduler.snapshot import Candidates
 
 MEGABYTE = 1024 * 1024
 LEAST = 23 * MEGABYTE
@@ -41,6 +41,8 @@ class ImageLocality(Policy):
 
     def score(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> int:
         """Between nothing and a gigabyte per image."""
+        shares: list[tuple[str, float]]
+        images: int
         shares, images = state.data[self.name]
         size = sum(int(info.images[name] * share) for name, share in shares if name in info.images)
         most = MOST_PER_IMAGE * images

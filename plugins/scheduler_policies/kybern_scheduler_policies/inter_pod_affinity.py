@@ -10,7 +10,6 @@ from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import AffinityTerm, PodInfo
 from kybern.scheduler.policy import MAX_SCORE, SKIP, Action, CycleState, Handle, Hint, Policy, Resource, Status
 from kybern.scheduler.snapshot import Candidates, Snapshot
-
 from kybern_scheduler_policies.resource_scoring import only_fields
 
 if TYPE_CHECKING:

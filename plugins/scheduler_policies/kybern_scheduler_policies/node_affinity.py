@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kybern.scheduler.nodeinfo import NodeInfo
@@ -90,7 +90,11 @@ class NodeAffinity(Policy):
     def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
         """All nodes are equal to a pod without preferences."""
         affinity = pod.pod.spec.affinity
-        own = _preferred_terms(affinity.nodeAffinity) if affinity is not None and affinity.nodeAffinity is not None else []
+        own = (
+            _preferred_terms(affinity.nodeAffinity)
+            if affinity is not None and affinity.nodeAffinity is not None
+            else []
+        )
         preferred = own + self._added_preferred
         if not preferred:
             return SKIP

@@ -10,7 +10,6 @@ from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import MAX_SCORE, SKIP, CycleState, Handle, Hint, Policy, Status
 from kybern.scheduler.snapshot import Candidates, Snapshot
-
 from kybern_scheduler_policies.resource_scoring import concerning, only_fields, read_resources
 
 if TYPE_CHECKING:

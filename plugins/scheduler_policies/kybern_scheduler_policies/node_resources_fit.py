@@ -10,7 +10,6 @@ from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Action, CycleState, Handle, Hint, Policy, Resource, Status
 from kybern.scheduler.requests import amounts
 from kybern.scheduler.snapshot import Snapshot
-
 from kybern_scheduler_policies.resource_scoring import concerning, only_fields, read_resources, used, used_all
 from kybern_scheduler_policies.resource_strategies import read_strategy
 

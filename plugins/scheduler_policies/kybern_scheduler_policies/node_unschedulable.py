@@ -27,7 +27,9 @@ class NodeUnschedulable(Policy):
     def hints(self) -> Iterable[Hint]:
         """A node that is uncordoned or new, or a new toleration."""
         return (
-            Hint(Resource.NODE, Action.ADD | Action.UPDATE_NODE_TAINT, lambda pod, old, new: not new.spec.unschedulable),
+            Hint(
+                Resource.NODE, Action.ADD | Action.UPDATE_NODE_TAINT, lambda pod, old, new: not new.spec.unschedulable
+            ),
             Hint(Resource.TARGET_POD, Action.UPDATE_POD_TOLERATION),
         )
 

@@ -11,7 +11,6 @@ from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import MAX_SCORE, SKIP, Action, CycleState, Handle, Hint, Policy, Resource, Status
 from kybern.scheduler.snapshot import Candidates, Snapshot
-
 from kybern_scheduler_policies.spread_constraints import Constraint, Constraints, Eligibility
 
 if TYPE_CHECKING:
@@ -29,7 +28,9 @@ class _Domains:
 
     __slots__ = ("_least", "column", "constraint", "counts", "present", "self_match")
 
-    def __init__(self, constraint: Constraint, column: LabelColumn, counts: Any, present: Any, self_match: bool) -> None:
+    def __init__(
+        self, constraint: Constraint, column: LabelColumn, counts: Any, present: Any, self_match: bool
+    ) -> None:
         self.constraint = constraint
         self.column = column
         self.counts = counts

@@ -13,7 +13,6 @@ from kybern.scheduler.policy import Handle
 from kybern.scheduler.selection import RequiredNodes
 from kybern.scheduler.snapshot import Snapshot
 from kybern.scheduler.taints import first_untolerated
-
 from kybern_scheduler_policies.resource_scoring import only_fields
 
 if TYPE_CHECKING:
@@ -179,5 +178,10 @@ def _constraint(c: Any, pod: PodInfo) -> Constraint:
         more = (selectors.Requirement(k, "in", (pod.labels[k],)) for k in c.matchLabelKeys if k in pod.labels)
         selector = selectors.Selector(selector.requirements + tuple(r for r in more if r not in selector.requirements))
     return Constraint(
-        c.topologyKey, c.maxSkew, selector, c.minDomains or 1, c.nodeAffinityPolicy != "Ignore", c.nodeTaintsPolicy == "Honor"
+        c.topologyKey,
+        c.maxSkew,
+        selector,
+        c.minDomains or 1,
+        c.nodeAffinityPolicy != "Ignore",
+        c.nodeTaintsPolicy == "Honor",
     )

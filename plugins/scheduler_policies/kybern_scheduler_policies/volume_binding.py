@@ -1,0 +1,247 @@
+"""VolumeBinding: a pod's claims must be bound, or be able to be bound where the pod goes.
+
+Claims of a class with WaitForFirstConsumer are bound when the node is known: this policy reserves a
+fitting volume, or asks the provisioner for one by the claim's selected-node annotation, and holds
+the pod's binding until the claim is bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kybern.api import quantity
+from kybern.api.errors import StatusError
+from kybern.scheduler.nodeinfo import NodeInfo
+from kybern.scheduler.podinfo import PodInfo
+from kybern.scheduler.policy import SKIP, Action, Code, CycleState, Handle, Hint, Policy, Resource, Status
+from kybern.scheduler.snapshot import Snapshot
+from kybern_scheduler_policies.resource_scoring import only_fields
+from kybern_scheduler_policies.volume_claims import (
+    NO_PROVISIONER,
+    SELECTED_NODE,
+    ClaimRef,
+    Volumes,
+    claims_of,
+    class_of,
+    is_bound,
+    reaches,
+)
+
+REASON_UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
+REASON_AFFINITY = "node(s) didn't match PersistentVolume's node affinity"
+REASON_NONE = "node(s) didn't find available persistent volumes to bind"
+REASON_LOST = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
+
+
+class _Claims:
+    """The pod's claims, sorted out."""
+
+    __slots__ = ("bound", "delayed", "plans")
+
+    def __init__(self) -> None:
+        self.bound: list[Any] = []
+        self.delayed: list[Any] = []
+        self.plans: dict[str, list[tuple[Any, Any]]] = {}
+        """By node: (claim, volume to bind it to, or None to have one made)."""
+
+
+class VolumeBinding(Policy):
+    """Filters by where volumes are, and binds claims that waited for the pod."""
+
+    name = "VolumeBinding"
+    default = True
+
+    def __init__(self, args: Mapping[str, Any], handle: Handle) -> None:
+        """VolumeBindingArgs: bindTimeoutSeconds (600). `shape` is accepted: storage capacity is not scored."""
+        super().__init__(args, handle)
+        only_fields(args, {"bindTimeoutSeconds", "shape"}, "VolumeBindingArgs")
+        timeout = args.get("bindTimeoutSeconds")
+        self._timeout = 600.0 if timeout is None else float(timeout)
+        if self._timeout < 0:
+            raise ValueError(f"bindTimeoutSeconds: {timeout} must not be negative")
+        self._volumes = Volumes(handle)
+        self._reserved: dict[str, str] = {}
+        """Volumes promised to claims that are about to be bound: volume name -> pod uid."""
+        self._waiting: dict[str, asyncio.Event] = {}
+
+        from kybern.api.core import PersistentVolumeClaim
+
+        handle.informer(PersistentVolumeClaim).on_change(self._claim_changed)
+
+    def hints(self) -> Iterable[Hint]:
+        """Anything new about claims, volumes, classes or nodes."""
+        return (
+            Hint(Resource.PVC, Action.ADD | Action.UPDATE, _uses),
+            Hint(Resource.PV, Action.ADD | Action.UPDATE),
+            Hint(Resource.STORAGE_CLASS, Action.ADD | Action.UPDATE),
+            Hint(Resource.NODE, Action.ADD | Action.UPDATE_NODE_LABEL),
+        )
+
+    def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | None:
+        """All claims must exist, and be bound unless they wait for the pod."""
+        found = _Claims()
+        unbound = False
+        for ref in claims_of(pod):
+            claim = self._volumes.claim(ref.name, pod.namespace)
+            wrong = _wrong_with(claim, ref, pod)
+            if wrong:
+                return self.unresolvable(wrong)
+            if is_bound(claim):
+                found.bound.append(claim)
+            elif self._volumes.waits_for_consumer(claim):
+                found.delayed.append(claim)
+            else:
+                unbound = True
+        if unbound:
+            return self.unresolvable(REASON_UNBOUND)
+        if not found.bound and not found.delayed:
+            return SKIP
+        state.data[self.name] = found
+        return None
+
+    def filter(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> Status | None:
+        """Object where a volume is out of reach, or none can be had."""
+        claims: _Claims = state.data[self.name]
+        for claim in claims.bound:
+            volume = self._volumes.volume(claim.spec.volumeName)
+            if volume is None:
+                return self.unresolvable(REASON_LOST)
+            if not reaches(volume, info):
+                return self.unresolvable(REASON_AFFINITY)
+        plan: list[tuple[Any, Any]] = []
+        for claim in claims.delayed:
+            volume = self._free_volume(claim, info, {v.metadata.name for _, v in plan if v is not None})
+            if volume is None and not self._can_provision(claim, info):
+                return self.unresolvable(REASON_NONE)
+            plan.append((claim, volume))
+        claims.plans[info.name] = plan
+        return None
+
+    def _free_volume(self, claim: Any, info: NodeInfo, taken: set[str]) -> Any:
+        """The smallest volume that fits the claim and is not promised to another."""
+        fitting = [
+            v
+            for v in self._volumes.volumes()
+            if not {v.metadata.name} & (taken | self._reserved.keys()) and _fits(v, claim) and reaches(v, info)
+        ]
+        return min(fitting, key=lambda v: quantity.parse((v.spec.capacity or {}).get("storage", "0")), default=None)
+
+    def _can_provision(self, claim: Any, info: NodeInfo) -> bool:
+        found = self._volumes.storage_class(claim)
+        if found is None or found.provisioner in ("", NO_PROVISIONER):
+            return False
+        chosen = (claim.metadata.annotations or {}).get(SELECTED_NODE)
+        if chosen and chosen != info.name:
+            return False
+        return not found.allowedTopologies or any(
+            all(info.labels.get(e.key) in (e.values or ()) for e in term.matchLabelExpressions or ())
+            for term in found.allowedTopologies
+        )
+
+    def reserve(self, state: CycleState, pod: PodInfo, node: str) -> Status | None:
+        """Promise the volumes."""
+        claims: _Claims | None = state.data.get(self.name)
+        for _, volume in claims.plans.get(node, ()) if claims is not None else ():
+            if volume is not None:
+                self._reserved[volume.metadata.name] = pod.uid
+        return None
+
+    def unreserve(self, state: CycleState, pod: PodInfo, node: str) -> None:
+        """Take the promise back."""
+        for name in [n for n, uid in self._reserved.items() if uid == pod.uid]:
+            del self._reserved[name]
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node: str) -> Status | None:
+        """Bind the claims that waited, and wait until they are."""
+        claims: _Claims | None = state.data.get(self.name)
+        if claims is None or not claims.plans.get(node):
+            return None
+        try:
+            for claim, volume in claims.plans[node]:
+                await self._claim_volume(claim, volume, node)
+            await self.handle.clock.wait_for(self._all_bound(claims.plans[node]), self._timeout)
+        except StatusError as error:
+            return Status(Code.ERROR, (f"binding volumes: {error.message}",), self.name)
+        except TimeoutError:
+            return Status(Code.ERROR, ("binding volumes: context deadline exceeded",), self.name)
+        self.unreserve(state, pod, node)
+        return None
+
+    async def _claim_volume(self, claim: Any, volume: Any, node: str) -> None:
+        meta = claim.metadata
+        if volume is None:
+            patch = {"metadata": {"annotations": {SELECTED_NODE: node}}}
+            await self.handle.client.patch(type(claim), meta.name, meta.namespace, patch)
+            return
+        ref = {
+            "kind": "PersistentVolumeClaim",
+            "apiVersion": "v1",
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+            "resourceVersion": meta.resourceVersion,
+        }
+        version = volume.metadata.resourceVersion
+        patch = {"metadata": {"resourceVersion": version} if version else {}, "spec": {"claimRef": ref}}
+        await self.handle.client.patch(type(volume), volume.metadata.name, "", patch)
+
+    async def _all_bound(self, plan: list[tuple[Any, Any]]) -> None:
+        for claim, _ in plan:
+            name, namespace = claim.metadata.name, claim.metadata.namespace
+            while (current := self._volumes.claim(name, namespace)) is None or not is_bound(current):
+                await self._waiting.setdefault(f"{namespace}/{name}", asyncio.Event()).wait()
+
+    def _claim_changed(self, old: Any, new: Any) -> None:
+        meta = (new if new is not None else old).metadata
+        event = self._waiting.pop(f"{meta.namespace}/{meta.name}", None)
+        if event is not None:
+            event.set()
+
+
+def _wrong_with(claim: Any, ref: ClaimRef, pod: PodInfo) -> str:
+    """Why the claim cannot be used at all, "" when it can."""
+    if claim is None:
+        if ref.ephemeral:
+            return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{ref.name}"'
+        return f'persistentvolumeclaim "{ref.name}" not found'
+    if claim.metadata.deletionTimestamp:
+        return f'persistentvolumeclaim "{ref.name}" is being deleted'
+    if claim.status.phase == "Lost":
+        return (
+            f'persistentvolumeclaim "{ref.name}" bound to non-existent persistentvolume "{claim.spec.volumeName or ""}"'
+        )
+    if ref.ephemeral and not any(o.uid == pod.uid and o.controller for o in claim.metadata.ownerReferences or ()):
+        return f"PVC {pod.namespace}/{ref.name} was not created for pod {pod.namespace}/{pod.name} (pod is not owner)"
+    return ""
+
+
+def _fits(volume: Any, claim: Any) -> bool:
+    """Whether the volume could be the claim's."""
+    spec, wanted = volume.spec, claim.spec
+    ref = spec.claimRef
+    if ref is not None:
+        return bool(ref.name == claim.metadata.name and ref.namespace == claim.metadata.namespace)
+    if (volume.status.phase or "Available") not in ("Available", "Pending") or volume.metadata.deletionTimestamp:
+        return False
+    if (spec.storageClassName or "") != class_of(claim) or (spec.volumeMode or "") != (wanted.volumeMode or ""):
+        return False
+    if not set(wanted.accessModes or ()) <= set(spec.accessModes or ()):
+        return False
+    requests = (wanted.resources.requests if wanted.resources is not None else None) or {}
+    size = quantity.parse((spec.capacity or {}).get("storage", "0"))
+    return size >= quantity.parse(requests.get("storage", "0")) and _selected(volume, wanted.selector)
+
+
+def _selected(volume: Any, selector: Any) -> bool:
+    if selector is None:
+        return True
+    from kybern.api import selectors
+
+    return selectors.from_label_selector(selector).matches(volume.metadata.labels)
+
+
+def _uses(pod: PodInfo, old: Any, new: Any) -> bool:
+    meta = (new if new is not None else old).metadata
+    return bool(meta.namespace == pod.namespace) and any(ref.name == meta.name for ref in claims_of(pod))
