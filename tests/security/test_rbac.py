@@ -96,7 +96,8 @@ def test_a_rule_allows_what_it_says_and_nothing_else(
 
 
 def test_a_role_binding_gives_rights_in_its_namespace_only() -> None:
-    known = made(role("r", resources("get", "core", "pods")), binding("b", "ClusterRole r", user("jane"), namespace="a"))
+    bound = binding("b", "ClusterRole r", user("jane"), namespace="a")
+    known = made(role("r", resources("get", "core", "pods")), bound)
     assert known.decide(ask("get", "pods", namespace="a"))[0]
     assert not known.decide(ask("get", "pods", namespace="b"))[0]
     assert not known.decide(ask("get", "pods"))[0]
@@ -156,6 +157,7 @@ def test_the_reason_names_binding_role_and_subject() -> None:
 def test_decisions_follow_every_change() -> None:
     known = Grants()
     reader, bound = role("r", resources("get", "core", "pods")), binding("b", "ClusterRole r", user("jane"))
+
     def may(verb: str = "get") -> bool:
         return known.decide(ask(verb, "pods"))[0]
 
@@ -172,7 +174,7 @@ def test_decisions_follow_every_change() -> None:
     known.change_binding(moved, None)
     assert not known.decide(ask("update", "pods", who=User("joe")))[0]
     known.change_role(writer, None)
-    with pytest.raises(StatusError, match='clusterroles.rbac.authorization.k8s.io "r" not found'):
+    with pytest.raises(StatusError, match=r'clusterroles\.rbac.* "r" not found'):
         known.rules_of(RoleRef("", "r"))
 
 
@@ -211,11 +213,14 @@ def default_grants() -> Grants:
     return made(*(types.from_plain(classes[o["kind"]], o) for o in default_policy()))
 
 
+ANYONE = User("anyone", ("system:authenticated",))
+
+
 @pytest.mark.parametrize(
     ("who", "verb", "what", "namespace", "allowed"),
     [
-        (User("anyone", ("system:authenticated",)), "get", "/api", "", True),
-        (User("anyone", ("system:authenticated",)), "create", "authorization.k8s.io selfsubjectaccessreviews", "", True),
+        (ANYONE, "get", "/api", "", True),
+        (ANYONE, "create", "authorization.k8s.io selfsubjectaccessreviews", "", True),
         (User("system:anonymous", ("system:unauthenticated",)), "get", "/healthz", "", True),
         (User("system:anonymous", ("system:unauthenticated",)), "get", "/api", "", False),
         (User("system:kube-scheduler"), "create", "pods/binding", "default", True),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import secrets
 import ssl
 import tempfile
 import threading
@@ -221,9 +222,9 @@ class PKI:
         from kybern.cluster import issue
 
         kept = key_file.exists()
-        key = self._key(key_file)
+        key = self._key(key_file, self.ca_file)
         # With the same key and name, what the old CA certificate signed stays good; a new key gets a new name.
-        name = certificate.common_name if kept and certificate is not None else f"kybern-ca@{int(now)}"
+        name = certificate.common_name if kept and certificate is not None else f"kybern-ca@{secrets.token_hex(4)}"
         _write(self.ca_file, issue.self_signed(key, name, now, CA_LIFETIME), 0o644)
 
     def _fits(self, certificate_file: Path, key_file: Path, authority: Certificate, names: frozenset[str]) -> bool:
@@ -239,8 +240,7 @@ class PKI:
     def _issue_files(
         self, certificate_file: Path, key_file: Path, name: str, groups: Sequence[str], *, server: bool
     ) -> None:
-        """The key goes first: a crash in between leaves a key without certificate, which the next start completes."""
-        key = self._key(key_file)
+        key = self._key(key_file, certificate_file)
         authority, now = self._authority(), self._clock.now()
         if server:
             pem = authority.server(key.public_key(), name, sorted(self._names), now, LIFETIME)
@@ -254,14 +254,19 @@ class PKI:
             return
         from kybern.cluster import issue
 
-        _write(public_file, issue.public_pem(self._key(key_file)), 0o644)
+        _write(public_file, issue.public_pem(self._key(key_file, public_file)), 0o644)
 
-    def _key(self, file: Path) -> EllipticCurvePrivateKey:
-        """The key in the file; a new one, written, when there is none."""
+    def _key(self, file: Path, public: Path) -> EllipticCurvePrivateKey:
+        """The key in the file; a new one, written, when there is none.
+
+        What goes with a lost key goes first: a crash at any point leaves a key without its certificate, which the
+        next start completes, and never a certificate of another key.
+        """
         from kybern.cluster import issue
 
         if file.exists():
             return issue.load_key(file.read_bytes())
+        public.unlink(missing_ok=True)
         key = issue.new_key()
         _write(file, issue.key_pem(key), 0o600)
         return key
