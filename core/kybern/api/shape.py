@@ -51,7 +51,7 @@ StatefulSetStatus: collisionCount
 TokenRequestSpec: expirationSeconds
 HorizontalPodAutoscalerSpec: minReplicas targetCPUUtilizationPercentage
 HorizontalPodAutoscalerStatus: currentCPUUtilizationPercentage observedGeneration
-HPAScalingRules: selectPolicy stabilizationWindowSeconds
+HPAScalingRules: policies selectPolicy stabilizationWindowSeconds
 MetricTarget: averageUtilization
 MetricValueStatus: averageUtilization
 CronJobSpec: failedJobsHistoryLimit startingDeadlineSeconds successfulJobsHistoryLimit suspend timeZone
@@ -178,7 +178,7 @@ ObjectMeta: deletionGracePeriodSeconds
 OwnerReference: blockOwnerDeletion controller
 Preconditions: resourceVersion uid
 """)
-"""Optional scalars (and IntOrStrings) whose explicit "", 0 or false is kept and means something else than absence."""
+"""Optional fields whose explicit zero value ("", 0, false, an empty list) is kept: it means something else than absence."""
 
 VALUE_STRUCTS = _names("""
 MutatingAdmissionPolicy: spec

@@ -87,8 +87,6 @@ def validate_spread(errors: Errors, path: Path, constraints: Sequence[Any] | Non
             errors.invalid(at.child("maxSkew"), constraint.maxSkew, "must be greater than zero")
         if not constraint.topologyKey:
             errors.required(at.child("topologyKey"), EMPTY_KEY)
-        else:
-            validate_label_key(errors, at.child("topologyKey"), constraint.topologyKey)
         if constraint.whenUnsatisfiable not in WHEN:
             errors.not_supported(at.child("whenUnsatisfiable"), constraint.whenUnsatisfiable, WHEN)
         pair = (constraint.topologyKey, constraint.whenUnsatisfiable)

@@ -141,7 +141,8 @@ def _volumes(spec: Any, path: Path) -> Iterator[str]:
             if getattr(volume, field) is not None:
                 yield f"{at.child(field)}: {text}"
         projected = volume.projected
-        if projected is not None and not projected.sources:
+        sources = projected.sources or () if projected is not None else ()
+        if any(all(getattr(s, f) is None for f in s.__struct_fields__) for s in sources):
             yield f'volume "{volume.name}" (Projected) has no sources provided'
 
 
