@@ -105,8 +105,11 @@ class NodeAgent:
                 self._pods.on_change(self._pod_changed)
                 self._node_objects.on_change(self._node_changed)
                 self._services.on_change(self._service_changed)
-                await self._start_all()
-                await asyncio.get_running_loop().create_future()
+                try:
+                    await self._start_all()
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    self._tasks = None
         finally:
             self._tasks = None
             self.sources.close()
@@ -142,12 +145,15 @@ class NodeAgent:
             node.pod_changed(pod)
         self.spawn(self._keep_house(node))
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something until it is done or the agent ends."""
-        if self._tasks is None:
-            work.close()
-            raise RuntimeError("the node agent is not running")
-        return self._tasks.create_task(work)
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Run something until it is done or the agent ends; when the agent is ending, it is dropped."""
+        if self._tasks is not None:
+            try:
+                return self._tasks.create_task(work)
+            except RuntimeError:  # a task failed and the group is going down
+                pass
+        work.close()
+        return None
 
     # Single nodes, for tests and for clusters that grow
 
@@ -164,17 +170,39 @@ class NodeAgent:
         config = self.nodes[name].config
         await self._start(self._add(config))
 
-    async def kill_container(self, namespace: str, pod: str, container: str) -> None:
-        """Kill a running container behind the agent's back (exit code 137)."""
+    async def shutdown_node(self, name: str, grace: float = 30.0) -> None:
+        """Shut a node down in order: it takes no more pods, and those it has end as Failed within `grace` seconds."""
+        node = self.nodes[name]
+        node.shutting_down = True
+        await self.heartbeats.report(node)
+        for worker in list(node.workers.values()):
+            own = worker.pod.spec.terminationGracePeriodSeconds
+            worker.fail(
+                "Terminated",
+                "Pod was terminated in response to imminent node shutdown.",
+                min(grace, 30.0 if own is None else float(own)),
+            )
+
+    def evict(self, namespace: str, pod: str, message: str) -> None:
+        """Evict a pod because its node is short of something, which `message` names."""
+        worker = self._worker(namespace, pod)
+        worker.node.tell(worker.pod, "Warning", "Evicted", message)
+        worker.fail("Evicted", message)
+
+    def _worker(self, namespace: str, pod: str) -> PodWorker:
         for node in self.nodes.values():
             for worker in node.workers.values():
                 metadata = worker.pod.metadata
                 if (metadata.namespace, metadata.name) == (namespace, pod):
-                    for status in worker.known.history(container):
-                        await node.runtime.stop_container(status.id, 0)
-                    worker.kick()
-                    return
+                    return worker
         raise LookupError(f"no pod {namespace}/{pod} on these nodes")
+
+    async def kill_container(self, namespace: str, pod: str, container: str) -> None:
+        """Kill a running container behind the agent's back (exit code 137)."""
+        worker = self._worker(namespace, pod)
+        for status in worker.known.history(container):
+            await worker.node.runtime.stop_container(status.id, 0)
+        worker.kick()
 
     # What others tell
 

@@ -20,6 +20,8 @@ from kybern.node.verdicts import Verdicts
 __all__ = ["View", "container_phase_known", "pod_phase", "pod_status"]
 
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+DISRUPTIONS = ("Evicted", "Terminated")
+"""Reasons of failure that the node, not the pod, is to blame for: condition DisruptionTarget."""
 
 
 @cache
@@ -60,9 +62,9 @@ def pod_status(pod: Any, known: PodRuntime, view: View) -> Any:
     if not rejected:
         _fill_containers(status, pod, known, view)
     status.phase = _phase(pod, status, view)
-    if view.failed is not None:
-        status.reason, status.message = view.failed[0], view.failed[1] or None
-    elif status.phase == "Failed":
+    if view.failed is not None and view.terminal:
+        status.reason, status.message = view.failed
+    else:
         status.reason, status.message = old.reason, old.message
     _fill_addresses(status, pod, known, view)
     status.conditions = _conditions(pod, status, known, view)
@@ -209,9 +211,8 @@ def _phase(pod: Any, status: Any, view: View) -> str:
     if pod.status.phase in ("Failed", "Succeeded"):
         phase: str = pod.status.phase
         return phase
-    if view.failed is not None:
-        return "Failed" if view.terminal or not pod.metadata.deletionTimestamp else pod_phase(pod, status, view.terminal)
-    return pod_phase(pod, status, view.terminal)
+    # A pod becomes Failed only when nothing of it runs any more, so that nobody replaces it too early.
+    return "Failed" if view.failed is not None and view.terminal else pod_phase(pod, status, view.terminal)
 
 
 def pod_phase(pod: Any, status: Any, terminal: bool) -> str:
@@ -305,6 +306,9 @@ def _conditions(pod: Any, status: Any, known: PodRuntime, view: View) -> list[An
     found = [_condition(old.get(t), t, computed[t], stamp, pod.metadata.generation) for t in computed]
     scheduled = ("True", None, None)
     found.append(_condition(old.get("PodScheduled"), "PodScheduled", scheduled, stamp, pod.metadata.generation))
+    if view.failed is not None and view.failed[0] in DISRUPTIONS:
+        disrupted = ("True", "TerminationByKubelet", view.failed[1])
+        found.append(_condition(old.pop("DisruptionTarget", None), "DisruptionTarget", disrupted, stamp, pod.metadata.generation))
     found += [c for t, c in old.items() if t not in OWNED_CONDITIONS]
     return found
 

@@ -61,7 +61,7 @@ class PodWorker:
         self.verdicts = Verdicts()
         self.verdicts.adopt(pod)
         self.waiting: dict[str, tuple[str, str]] = {}
-        self.failed: tuple[str, str] | None = None
+        self.failed: tuple[str, str] | None = _disruption(pod)
         """Reason and message when the pod as a whole failed."""
         self.admitted = False
         self.removed = False
@@ -107,7 +107,7 @@ class PodWorker:
 
     def fail(self, reason: str, message: str, grace: float | None = None) -> None:
         """End the pod as Failed (eviction, deadline, shutdown)."""
-        if self.failed is None and self.state is State.SYNC:
+        if self.state is State.SYNC:
             self.failed = (reason, message)
             self.terminate(self._spec_grace() if grace is None else grace)
 
@@ -229,12 +229,13 @@ class PodWorker:
     def _over(self) -> bool:
         """Whether the pod came to its end; then it is terminating."""
         pod = self.pod
-        if pod.status.phase in ("Failed", "Succeeded"):
+        if pod.status.phase in ("Failed", "Succeeded") or self.failed is not None:
             self.terminate_now()
             return True
         deadline = pod.spec.activeDeadlineSeconds
-        if deadline is not None and pod.status.startTime:
-            left = parse_time(pod.status.startTime) + deadline - self.node.clock.now()
+        if deadline is not None:
+            now = self.node.clock.now()
+            left = (parse_time(pod.status.startTime) if pod.status.startTime else now) + deadline - now
             if left <= 0:
                 message = "Pod was active on the node longer than the specified deadline"
                 self.node.tell(pod, "Normal", "DeadlineExceeded", message)
@@ -399,3 +400,12 @@ def _asks_more(old: Any, new: Any) -> bool:
     if before.generation != after.generation or before.annotations != after.annotations or before.labels != after.labels:
         return True
     return not before.generation and old.spec != new.spec
+
+
+def _disruption(pod: Any) -> tuple[str, str] | None:
+    """The failure that an earlier agent had begun to carry out."""
+    for condition in pod.status.conditions or ():
+        if (condition.type, condition.status, condition.reason) == ("DisruptionTarget", "True", "TerminationByKubelet"):
+            shutdown = (condition.message or "").startswith("Pod was terminated in response")
+            return ("Terminated" if shutdown else "Evicted"), condition.message or ""
+    return None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["start_pod"]
 
 _SHOW_BACKOFF_AFTER = 2.0
+"""How long an error shows before its back-off does."""
 
 
 class _Wait(Exception):
@@ -37,9 +38,9 @@ class _Wait(Exception):
 async def start_pod(worker: PodWorker, actions: Actions) -> bool:
     """Carry the actions out; whether anything changed, so that there may be more to do."""
     node, changed = worker.node, False
+    if actions.create_sandbox and worker.known.sandbox is not None:
+        node.tell(worker.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
     if actions.stop_pod:
-        if actions.create_sandbox and worker.known.sandbox is not None:
-            node.tell(worker.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         await stop_pod(worker)
         for old in worker.known.sandboxes:
             await node.runtime.stop_pod_sandbox(old.id)
@@ -91,8 +92,7 @@ async def _start(worker: PodWorker, container: Any, sandbox: PodSandbox, config:
     except _Wait as wait:
         worker.waiting[container.name] = (wait.reason, wait.message)
         worker.wake_in(wait.retry_after)
-        # A container that was made and then failed to start is known to the runtime by now.
-        return wait.reason in ("RunContainerError", "PostStartHookError")
+        return False
     worker.waiting.pop(container.name, None)
     return True
 
@@ -165,7 +165,7 @@ async def _run(worker: PodWorker, container: Any, container_id: str) -> None:
         await node.runtime.start_container(container_id)
     except RuntimeFault as fault:
         node.tell(pod, "Warning", "Failed", f"Error: {fault.message}", container.name)
-        raise _Wait("RunContainerError", fault.message, node.agent.config.retry_interval) from None
+        raise _Wait("RunContainerError", fault.message, _SHOW_BACKOFF_AFTER) from None
     node.tell(pod, "Normal", "Started", "Container started", container.name)
     lifecycle = getattr(container, "lifecycle", None)
     if lifecycle is None or lifecycle.postStart is None:
@@ -175,4 +175,4 @@ async def _run(worker: PodWorker, container: Any, container_id: str) -> None:
     if not result.success:
         node.tell(pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {result.output}", container.name)
         await stop_container(worker, container, status, 2.0, "FailedPostStartHook")
-        raise _Wait("PostStartHookError", f"PostStartHook failed: {result.output}", 0.0)
+        raise _Wait("PostStartHookError", f"PostStartHook failed: {result.output}", _SHOW_BACKOFF_AFTER)
