@@ -42,8 +42,9 @@ class Event(Generic[K]):
 class Client(ABC):
     """Verbs of the Kubernetes API. `kind` is a Struct class (`kybern.api.core.Pod`).
 
-    What a method is given it does not change or keep. Every method raises StatusError for the server's refusals; a lost connection is a StatusError
-    503 `ServiceUnavailable`. `namespace` is ignored by cluster-scoped kinds.
+    Every method raises StatusError for the server's refusals; a lost connection is a StatusError
+    503 `ServiceUnavailable`. `namespace` is ignored by cluster-scoped kinds. What a method is given
+    it neither changes nor keeps.
     """
 
     @abstractmethod

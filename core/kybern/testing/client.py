@@ -258,7 +258,10 @@ class MemoryClient(Client):
 
     def _replace(self, old: Any, given: Any, subresource: str) -> None:
         new = types.copy(given)
-        if subresource and hasattr(new, "status"):
+        if subresource == "finalize":
+            spec, new = new.spec, types.copy(old)
+            new.spec = spec
+        elif subresource and hasattr(new, "status"):
             status, new = new.status, types.copy(old)
             new.status = status
         elif hasattr(new, "status"):

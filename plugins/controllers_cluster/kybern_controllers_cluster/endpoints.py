@@ -127,11 +127,11 @@ def _subsets(service: Any, pods: Iterable[Any]) -> list[Any]:
 
 
 def _subset(ports: Ports, ready: list[Any], not_ready: list[Any]) -> Any:
+    made = [EndpointPort(name=n or None, port=p, protocol=pr, appProtocol=a or None) for n, p, pr, a in ports]
     return EndpointSubset(
         addresses=sorted(ready, key=_order) or None,
         notReadyAddresses=sorted(not_ready, key=_order) or None,
-        ports=[EndpointPort(name=n or None, port=p, protocol=pr, appProtocol=a or None) for n, p, pr, a in ports]
-        or None,
+        ports=made or None,
     )
 
 

@@ -174,7 +174,9 @@ class GarbageCollector(Controller):
     def _refer(self, obj: Any, references: Sequence[Any], before: Sequence[Any]) -> None:
         """Owner references were added or changed: an unknown owner must be asked for, and one that waited for
         the object to let it go must look again."""
-        if any(r.uid not in self.graph.objects for r in references) or any(self._waits(r.uid) for r in references):
+        namespace = obj.metadata.namespace or ""
+        owners = [(r, self.graph.objects.get(r.uid)) for r in references]
+        if any(o is None or not _is_meant(o, r, namespace) or is_deleted_in_foreground(o) for r, o in owners):
             self._wake(obj.metadata.uid)
         self._wake_waiting(before)
 

@@ -91,16 +91,12 @@ def _findings(remaining: Remaining) -> dict[str, tuple[str, str, str]]:
         text = f"Failed to delete all resource types, {len(remaining.errors)} remaining: {'; '.join(remaining.errors)}"
         found["NamespaceDeletionContentFailure"] = ("True", "ContentDeletionFailed", text)
     if remaining.objects:
-        counts = ", ".join(
-            f"{name} has {count} resource instances" for name, count in sorted(remaining.objects.items())
-        )
-        text = f"Some resources are remaining: {counts}"
+        counts = [f"{name} has {count} resource instances" for name, count in sorted(remaining.objects.items())]
+        text = f"Some resources are remaining: {', '.join(counts)}"
         found["NamespaceContentRemaining"] = ("True", "SomeResourcesRemain", text)
     if remaining.finalizers:
-        counts = ", ".join(
-            f"{name} in {count} resource instances" for name, count in sorted(remaining.finalizers.items())
-        )
-        text = f"Some content in the namespace has finalizers remaining: {counts}"
+        counts = [f"{name} in {count} resource instances" for name, count in sorted(remaining.finalizers.items())]
+        text = f"Some content in the namespace has finalizers remaining: {', '.join(counts)}"
         found["NamespaceFinalizersRemaining"] = ("True", "SomeFinalizersRemain", text)
     return found
 

@@ -1,4 +1,4 @@
-"""Volumes and claims in use are not taken away: the finalizer that admission gave them goes only when nobody uses them."""
+"""Volumes and claims in use are not taken away: their finalizer goes only when nobody uses them any more."""
 
 from __future__ import annotations
 
