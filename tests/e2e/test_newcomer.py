@@ -1,0 +1,107 @@
+"""What a newcomer does first, word for word from the README."""
+
+from __future__ import annotations
+
+import socket
+
+
+def test_up_create_scale_and_read(machine):
+    out = machine.kybern("up", "--port", "0").stdout
+    assert "Context 'kybern' is now the current one" in out
+    kubectl = machine.kubectl()
+    kubectl("create", "deployment", "nginx", "--image=nginx", "--replicas=3")
+    assert "successfully rolled out" in kubectl("rollout", "status", "deployment/nginx", "--timeout=30s")
+    assert "Ready" in kubectl("get", "nodes")
+    everything = kubectl("get", "all", "-A")
+    assert everything.count("1/1     Running") == 3
+    assert "deployment.apps/nginx   3/3     3            3" in everything
+    pod = kubectl("get", "pods", "-o", "name").split()[0]
+    described = kubectl("describe", pod)
+    for text in ("Successfully assigned default/", "Successfully pulled image", "Started container nginx", "Status:           Running"):
+        assert text in described
+    kubectl("logs", pod)
+
+
+def test_a_second_up_resumes_the_state(machine):
+    machine.kybern("up", "--port", "0")
+    machine.kubectl()("create", "configmap", "kept", "--from-literal=a=b")
+    assert "is running already" in machine.kybern("up").stdout
+    machine.kybern("down")
+    assert "stopped" in machine.kybern("status").stdout
+    assert "Resuming cluster 'kybern'" in machine.kybern("up").stdout
+    assert machine.kubectl()("get", "configmap", "kept", "-o", "jsonpath={.data.a}") == "b"
+
+
+def test_delete_forgets_everything(machine):
+    machine.kybern("up", "--port", "0", "--name", "gone")
+    machine.kybern("delete", "--name", "gone")
+    assert not (machine.home / ".kybern" / "gone").exists()
+    assert "gone" not in (machine.home / ".kube" / "config").read_text()
+
+
+def test_the_users_other_contexts_stay(machine):
+    config = machine.home / ".kube" / "config"
+    config.parent.mkdir()
+    config.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: other\ncontexts:\n- name: other\n"
+        "  context: {cluster: other, user: other}\nclusters: []\nusers: []\npreferences: {colors: true}\n"
+    )
+    machine.kybern("up", "--port", "0")
+    assert machine.kubectl()("config", "get-contexts", "-o", "name").split() == ["kybern", "other"]
+    machine.kybern("delete")
+    assert machine.kubectl()("config", "get-contexts", "-o", "name").split() == ["other"]
+
+
+def test_a_taken_port_is_told_and_nothing_is_left_running(machine):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = machine.kybern("up", "--port", str(port), check=False)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "stopped" in machine.kybern("status").stdout
+
+
+def test_a_state_of_a_newer_version_is_refused(machine):
+    machine.kybern("up", "--port", "0")
+    machine.kybern("down")
+    record = machine.home / ".kybern" / "kybern" / "cluster.json"
+    record.write_text(record.read_text().replace('"version": 1', '"version": 99'))
+    done = machine.kybern("up", check=False)
+    assert (done.returncode, "written by a newer kybern" in done.stderr) == (1, True)
+    record.write_text(record.read_text().replace('"version": 99', '"version": 1'))
+
+
+def test_a_directory_that_is_not_ours_is_left_alone(machine):
+    foreign = machine.home / ".kybern" / "kybern" / "thesis.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("do not touch")
+    done = machine.kybern("up", check=False)
+    assert (done.returncode, "is not empty and not a cluster of kybern" in done.stderr) == (1, True)
+    assert foreign.read_text() == "do not touch"
+
+
+def test_snapshots_of_a_running_cluster_are_restored_into_a_stopped_one(machine):
+    machine.kybern("up", "--port", "0")
+    kubectl = machine.kubectl()
+    kubectl("create", "configmap", "before", "--from-literal=a=b")
+    machine.kybern("snapshot", "save", "snap")
+    kubectl("create", "configmap", "after", "--from-literal=a=b")
+    assert "is running; stop it first" in machine.kybern("snapshot", "restore", "snap", check=False).stderr
+    machine.kybern("down")
+    machine.kybern("snapshot", "restore", "snap")
+    machine.kybern("up")
+    assert kubectl("get", "configmap", "before", "-o", "name") == "configmap/before\n"
+    assert "NotFound" in kubectl.fails("get", "configmap", "after")
+
+
+def test_kubectl_comes_with_kybern(machine):
+    machine.kybern("up", "--port", "0")
+    assert "node-1" in machine.kybern("kubectl", "get", "nodes").stdout
+    assert "v1.37.0+kybern" in machine.kybern("kubectl", "version").stdout
+
+
+def test_commands_without_a_cluster_say_so(machine):
+    assert "There is no cluster" in machine.kybern("status").stdout
+    for command in (["down"], ["kubeconfig"], ["kubectl", "get", "pods"], ["snapshot", "save", "x"], ["logs"]):
+        done = machine.kybern(*command, check=False)
+        assert (done.returncode, "there is no cluster 'kybern'" in done.stderr) == (1, True), command
