@@ -1,4 +1,4 @@
-"""SelfSubjectReview: resource `selfsubjectreviews.authentication.k8s.io`."""
+"""SelfSubjectReview: who am I? The server answers in `status`."""
 
 from __future__ import annotations
 

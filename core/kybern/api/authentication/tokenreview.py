@@ -1,4 +1,4 @@
-"""TokenReview: resource `tokenreviews.authentication.k8s.io`."""
+"""TokenReview: whose token is this? The server answers in `status`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SelfSubjectRulesReview: resource `selfsubjectrulesreviews.authorization.k8s.io`."""
+"""SelfSubjectRulesReview: what may I do in a namespace? The server answers in `status`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ComponentStatus: resource `componentstatuses`."""
+"""ComponentStatus: the state of a control plane component; deprecated, kept for old clients."""
 
 from __future__ import annotations
 
