@@ -266,9 +266,15 @@ Any other optional struct field is a pointer: None when absent, kept when given 
 
 POINTER_STRUCTS = _names("""
 CSINode: status
+DaemonSetSpec: selector
+DeploymentSpec: selector
+ReplicaSetSpec: selector
+StatefulSetSpec: selector
 IPAddressSpec: parentRef
+ScaleIOPersistentVolumeSource: secretRef
+ScaleIOVolumeSource: secretRef
 """)
-"""Fields named spec or status of whole objects that are pointers after all, so absent when not given."""
+"""Pointers where a value is the rule: spec or status of a whole object, or a field that must be given."""
 
 ALWAYS = _names("""
 ControllerRevision: revision

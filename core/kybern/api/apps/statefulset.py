@@ -37,10 +37,10 @@ def default(obj: Any) -> None:
     if spec.revisionHistoryLimit is None:
         spec.revisionHistoryLimit = 10
     strategy = spec.updateStrategy
-    strategy.type = strategy.type or "RollingUpdate"
-    if strategy.type == "RollingUpdate":
-        if strategy.rollingUpdate is None:
-            strategy.rollingUpdate = apps.RollingUpdateStatefulSetStrategy()
+    if not strategy.type:
+        strategy.type = "RollingUpdate"
+        strategy.rollingUpdate = strategy.rollingUpdate or apps.RollingUpdateStatefulSetStrategy()
+    if strategy.type == "RollingUpdate" and strategy.rollingUpdate is not None:
         if strategy.rollingUpdate.partition is None:
             strategy.rollingUpdate.partition = 0
     _default_retention(spec)
@@ -196,6 +196,7 @@ KIND = Kind(
     validate_status_update=validate_status_update,
     spec_changed=workload.spec_changed,
     warn=warn,
+    name_errors=names.name_dns_label,
     columns=(NAME, Column("Ready", description="Number of the pod with ready state"), AGE, CONTAINERS, IMAGES),
     row=row,
     scale_paths=("spec.replicas", "status.replicas", "spec.selector"),
