@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.node.world import condition, container, pod, state_of, world
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +34,9 @@ async def test_init_containers_run_one_after_the_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("policy", "phase"), [("Never", "Failed"), ("Always", "Pending"), ("OnFailure", "Pending")])
 async def test_a_failing_init_container_blocks_or_fails_the_pod(tmp_path: Path, policy: str, phase: str) -> None:
     async with world(tmp_path) as w:
-        p = await w.run(pod("p", initContainers=[container("a")], annotations={"a.exit-code": "1"}, restartPolicy=policy))
+        p = await w.run(
+            pod("p", initContainers=[container("a")], annotations={"a.exit-code": "1"}, restartPolicy=policy)
+        )
         assert p.status.phase == phase
         assert state_of(p) == ("waiting", "PodInitializing")
         if phase == "Pending":
@@ -71,12 +72,20 @@ async def test_a_sidecar_starts_first_restarts_on_its_own_and_ends_last(tmp_path
 async def test_the_next_init_container_waits_for_a_sidecars_startup_probe(tmp_path: Path) -> None:
     from kybern.api.core import HTTPGetAction, Probe
 
-    side = container("s", restartPolicy="Always", startupProbe=Probe(httpGet=HTTPGetAction(port=80), periodSeconds=1, failureThreshold=60))
+    side = container(
+        "s",
+        restartPolicy="Always",
+        startupProbe=Probe(httpGet=HTTPGetAction(port=80), periodSeconds=1, failureThreshold=60),
+    )
     async with world(tmp_path) as w:
         await w.run(pod("p", initContainers=[side], annotations={"s.startup": "failure@0,success@10"}))
         await w.pass_time(8)
         p = w.client.pod("p")
-        assert (p.status.phase, state_of(p, "s"), state_of(p)) == ("Pending", ("running", ""), ("waiting", "PodInitializing"))
+        assert (p.status.phase, state_of(p, "s"), state_of(p)) == (
+            "Pending",
+            ("running", ""),
+            ("waiting", "PodInitializing"),
+        )
         await w.pass_time(4)
         assert w.client.pod("p").status.phase == "Running"
 

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kybern.api.core import ExecAction, HTTPGetAction, PodCondition, PodReadinessGate, Probe
-
 from tests.node.world import condition, container, pod, state_of, world
+
+from kybern.api.core import ExecAction, HTTPGetAction, PodCondition, PodReadinessGate, Probe
 
 pytestmark = pytest.mark.anyio
 
 
 def http(**fields: Any) -> Any:
-    return Probe(httpGet=HTTPGetAction(port=80), **{"periodSeconds": 5, "failureThreshold": 3, "successThreshold": 1, **fields})
+    return Probe(
+        httpGet=HTTPGetAction(port=80), **{"periodSeconds": 5, "failureThreshold": 3, "successThreshold": 1, **fields}
+    )
 
 
 def ready(p: Any) -> bool:

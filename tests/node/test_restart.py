@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kybern.api.core import HTTPGetAction, Pod, Probe
-
 from tests.node.world import World, condition, container, pod, state_of, world
+
+from kybern.api.core import HTTPGetAction, Pod, Probe
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.node.world import ConfigMap, condition, container, pod, state_of, world
+
 from kybern.api.core import ConfigMapKeySelector, ConfigMapVolumeSource, EnvVar, EnvVarSource, Volume
 from kybern.api.meta import ObjectMeta
 
@@ -51,7 +51,9 @@ async def test_an_image_that_cannot_be_pulled_backs_off_and_recovers(tmp_path: P
         await w.pass_time(3)
         p = w.client.pod("p")
         assert state_of(p) == ("waiting", "ImagePullBackOff")
-        assert p.status.containerStatuses[0].state.waiting.message.startswith('Back-off pulling image "nginx:1": ErrImagePull:')
+        assert p.status.containerStatuses[0].state.waiting.message.startswith(
+            'Back-off pulling image "nginx:1": ErrImagePull:'
+        )
         await w.pass_time(8)
         assert len(w.events.said("p", "Pulling")) == 2
         await w.pass_time(20)
@@ -77,7 +79,8 @@ async def test_a_missing_config_map_key_keeps_the_container_from_being_made(tmp_
         waiting = w.client.pod("p").status.containerStatuses[0].state.waiting
         assert waiting.message == "couldn't find key a in ConfigMap default/settings"
         w.client.change(
-            ConfigMap(metadata=ObjectMeta(name="settings", namespace="default")), lambda c: setattr(c, "data", {"a": "1"})
+            ConfigMap(metadata=ObjectMeta(name="settings", namespace="default")),
+            lambda c: setattr(c, "data", {"a": "1"}),
         )
         await w.pass_time(11)
         assert state_of(w.client.pod("p")) == ("running", "")
@@ -89,7 +92,10 @@ async def test_a_missing_volume_source_is_a_failed_mount_until_it_appears(tmp_pa
         p = await w.run(pod("p", volumes=[volume]))
         assert (p.status.phase, state_of(p)) == ("Pending", ("waiting", "ContainerCreating"))
         assert condition(p, "PodReadyToStartContainers").status == "False"
-        assert w.events.said("p", "FailedMount")[0] == 'MountVolume.SetUp failed for volume "v" : configmap "files" not found'
+        assert (
+            w.events.said("p", "FailedMount")[0]
+            == 'MountVolume.SetUp failed for volume "v" : configmap "files" not found'
+        )
         w.client.add(ConfigMap(metadata=ObjectMeta(name="files", namespace="default")))
         await w.pass_time(3)
         assert state_of(w.client.pod("p")) == ("running", "")
@@ -102,7 +108,10 @@ async def test_a_crashing_container_backs_off_from_10_seconds_doubling_to_5_minu
         assert p.status.phase == "Running"
         status = p.status.containerStatuses[0]
         assert status.restartCount == 1
-        assert status.state.waiting.message == f"back-off 10s restarting failed container=c pod=p_default({p.metadata.uid})"
+        assert (
+            status.state.waiting.message
+            == f"back-off 10s restarting failed container=c pod=p_default({p.metadata.uid})"
+        )
         assert (status.lastState.terminated.reason, status.lastState.terminated.exitCode) == ("Error", 1)
         begun = w.clock.now()
         starts = []
@@ -149,7 +158,9 @@ async def test_out_of_memory_shows_as_such(tmp_path: Path) -> None:
         ("Always", "0", "Running"),
     ],
 )
-async def test_the_restart_policy_decides_what_an_exit_means(tmp_path: Path, policy: str, code: str, phase: str) -> None:
+async def test_the_restart_policy_decides_what_an_exit_means(
+    tmp_path: Path, policy: str, code: str, phase: str
+) -> None:
     async with world(tmp_path) as w:
         await w.run(pod("p", annotations={"exit-code": code, "exit-after": "1"}, restartPolicy=policy))
         await w.pass_time(2)

@@ -123,7 +123,14 @@ class FakeClient:
         return self._keep("patch", obj)
 
     async def delete(
-        self, kind: type[Any], name: str, namespace: str = "", *, uid: str = "", grace_period: int | None = None, **_: Any
+        self,
+        kind: type[Any],
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str = "",
+        grace_period: int | None = None,
+        **_: Any,
     ) -> Any:
         await self._answer()
         current = self.objects.get((kind, namespace, name))
@@ -158,7 +165,9 @@ class FakeClient:
         return self.objects.get((Pod, "default", name))
 
 
-def pod(name: str = "p", *containers: Any, node: str = "n1", annotations: dict[str, str] | None = None, **spec: Any) -> Any:
+def pod(
+    name: str = "p", *containers: Any, node: str = "n1", annotations: dict[str, str] | None = None, **spec: Any
+) -> Any:
     """A pod as the API server would have defaulted it; annotations without prefix are the fake runtime's."""
     made = [c if not isinstance(c, str) else container(c) for c in containers] or [container("c")]
     notes = {f"fake.kybern.dev/{key}" if "/" not in key else key: value for key, value in (annotations or {}).items()}
@@ -176,7 +185,9 @@ def container(name: str = "c", image: str = "nginx:1", **fields: Any) -> Any:
 class World:
     """An API, one agent, its fake runtime, and time."""
 
-    def __init__(self, tmp_path: Path, clock: Clock | None = None, options: Options | None = None, **config: Any) -> None:
+    def __init__(
+        self, tmp_path: Path, clock: Clock | None = None, options: Options | None = None, **config: Any
+    ) -> None:
         self.clock = clock or VirtualClock()
         self.client = FakeClient(self.clock)
         self.events = Recorded()
@@ -190,7 +201,14 @@ class World:
         """Start an agent (again)."""
         configs = nodes or (NodeConfig(name="n1", internal_ip="172.18.0.2", pod_cidr="10.244.1.0/24"),)
         self.agent = NodeAgent(
-            self.client, self.client.informers, self.clock, self.events, configs, {"fake": FakeDriver}, self.state_dir, self.config
+            self.client,
+            self.client.informers,
+            self.clock,
+            self.events,
+            configs,
+            {"fake": FakeDriver},
+            self.state_dir,
+            self.config,
         )  # type: ignore[arg-type]  # the client is a small stand-in
         self._task = asyncio.create_task(self.agent.run())
         await self.settle()

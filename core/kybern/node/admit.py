@@ -73,7 +73,7 @@ def host_ports(pod: Any) -> set[tuple[str, str, int]]:
 class Used:
     """What the pods of a node take together."""
 
-    __slots__ = ("ports", "resources", "_pods")
+    __slots__ = ("_pods", "ports", "resources")
 
     def __init__(self) -> None:
         self.resources: dict[str, Fraction] = {}
@@ -106,9 +106,13 @@ def admit(pod: Any, node: Any, used: Used, *, operating_system: str = "linux") -
     if refusal := _admit_resources(pod, node.status.allocatable or {}, used):
         return refusal
     if not matches_node(pod, node):
-        return Refusal("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
+        return Refusal(
+            "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
+        )
     if used.ports and _clash(host_ports(pod), used.ports):
-        return Refusal("NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports")
+        return Refusal(
+            "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
+        )
     for taint in node.spec.taints or ():
         if taint.effect == "NoExecute" and not any(_tolerates(t, taint) for t in pod.spec.tolerations or ()):
             return Refusal("TaintToleration", "Predicate TaintToleration failed: node(s) had untolerated taint(s)")
@@ -118,7 +122,9 @@ def admit(pod: Any, node: Any, used: Used, *, operating_system: str = "linux") -
 def _admit_resources(pod: Any, allocatable: Mapping[str, str], used: Used) -> Refusal | None:
     slots = quantity.value(allocatable.get("pods", "0"))
     if len(used) + 1 > slots:
-        return Refusal("OutOfpods", f"Node didn't have enough resource: pods, requested: 1, used: {len(used)}, capacity: {slots}")
+        return Refusal(
+            "OutOfpods", f"Node didn't have enough resource: pods, requested: 1, used: {len(used)}, capacity: {slots}"
+        )
     for name, amount in pod_requests(pod).items():
         has = quantity.parse(allocatable.get(name, "0"))
         taken = used.resources.get(name, Fraction(0))

@@ -70,6 +70,8 @@ class AgentConfig:
 def numbered_nodes(count: int, prefix: str = "node-", **fields: Any) -> list[NodeConfig]:
     """Nodes `node-1` ... with addresses 172.18.0.2 and up, for clusters of fake nodes."""
     return [
-        NodeConfig(name=f"{prefix}{i}", internal_ip=f"172.{18 + (i + 1 >> 16)}.{(i + 1 >> 8) & 255}.{(i + 1) & 255}", **fields)
+        NodeConfig(
+            name=f"{prefix}{i}", internal_ip=f"172.{18 + (i + 1 >> 16)}.{(i + 1 >> 8) & 255}.{(i + 1) & 255}", **fields
+        )
         for i in range(1, count + 1)
     ]

@@ -95,7 +95,8 @@ def container_config(pod: Any, container: Any, attempt: int, image: str, env: Ma
         annotations={
             IMAGE_ANNOTATION: container.image or "",
             "io.kubernetes.container.restartCount": str(attempt),
-            "io.kubernetes.container.terminationMessagePath": container.terminationMessagePath or "/dev/termination-log",
+            "io.kubernetes.container.terminationMessagePath": container.terminationMessagePath
+            or "/dev/termination-log",
         },
         log_path=f"{container.name}/{attempt}.log",
         stdin=bool(container.stdin),

@@ -6,7 +6,6 @@ container then waits as CreateContainerConfigError.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Mapping
 from math import ceil
@@ -99,7 +98,7 @@ async def _from_source(pod: Any, source: Any, sources: Sources) -> dict[str, str
 async def _data(pod: Any, kind: str, reference: Any, sources: Sources) -> dict[str, str]:
     from kybern.api.core import ConfigMap, Secret
 
-    struct = ConfigMap if kind == "ConfigMap" else Secret
+    struct: type[Any] = ConfigMap if kind == "ConfigMap" else Secret
     found = await sources.get(struct, pod.metadata.namespace, reference.name or "")
     if found is None:
         if reference.optional:
@@ -108,7 +107,7 @@ async def _data(pod: Any, kind: str, reference: Any, sources: Sources) -> dict[s
     data = found.data or {}
     if kind == "ConfigMap":
         return dict(data)
-    return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
+    return {key: value.decode("utf-8", "replace") for key, value in data.items()}
 
 
 async def _value(
@@ -170,7 +169,9 @@ def resource_value(pod: Any, container: Any, reference: Any, facts: Facts) -> st
     """A container's request or limit in units of the divisor, rounded up."""
     about = container
     if reference.containerName:
-        named = [c for c in [*pod.spec.containers, *(pod.spec.initContainers or ())] if c.name == reference.containerName]
+        named = [
+            c for c in [*pod.spec.containers, *(pod.spec.initContainers or ())] if c.name == reference.containerName
+        ]
         if not named:
             raise ConfigProblem(f"container {reference.containerName} not found")
         about = named[0]

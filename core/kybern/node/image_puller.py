@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +35,9 @@ class ImageProblem(Exception):
 class ImagePuller:
     """Pulls for the pods of one node."""
 
-    def __init__(self, images: Images, backoff: Backoff, sources: Sources, clock: Clock, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, images: Images, backoff: Backoff, sources: Sources, clock: Clock, changed: Callable[[], None]
+    ) -> None:
         """`changed` is called when the set of images may have changed."""
         self._images = images
         self._backoff = backoff
@@ -60,7 +61,11 @@ class ImagePuller:
             tell("Warning", "InspectFailed", message)
             raise ImageProblem("ImageInspectError", message, self._backoff.initial) from None
         if present is not None and policy != "Always":
-            tell("Normal", "Pulled", f'Container image "{image}" already present on machine and can be accessed by the pod')
+            tell(
+                "Normal",
+                "Pulled",
+                f'Container image "{image}" already present on machine and can be accessed by the pod',
+            )
             return present.id
         if policy == "Never":
             message = f'Container image "{image}" is not present with pull policy of Never'
@@ -92,7 +97,11 @@ class ImagePuller:
         took = self._clock.now() - now
         status = await self._images.image_status(image)
         size = f" Image size: {status.size} bytes." if status is not None else ""
-        tell("Normal", "Pulled", f'Successfully pulled image "{image}" in {_span(took)} ({_span(took)} including waiting).{size}')
+        tell(
+            "Normal",
+            "Pulled",
+            f'Successfully pulled image "{image}" in {_span(took)} ({_span(took)} including waiting).{size}',
+        )
         return reference
 
     def forget(self, key: Any) -> None:
@@ -112,16 +121,19 @@ class ImagePuller:
         return found
 
 
-def _docker_config(config: str | None, legacy: str | None) -> list[Mapping[str, str]]:
+def _docker_config(config: bytes | None, legacy: bytes | None) -> list[Mapping[str, str]]:
     try:
-        if config:
-            auths = json.loads(base64.b64decode(config)).get("auths") or {}
-        else:
-            auths = json.loads(base64.b64decode(legacy)) if legacy else {}
+        auths = (json.loads(config).get("auths") or {}) if config else json.loads(legacy or b"{}")
     except (ValueError, AttributeError):
         return []
     keys = ("username", "password", "auth")
-    return [{"server_address": host, **{k: a[k] for k in keys if k in a}} for host, a in auths.items() if isinstance(a, dict)]
+    if not isinstance(auths, dict):
+        return []
+    return [
+        {"server_address": host, **{k: a[k] for k in keys if k in a}}
+        for host, a in auths.items()
+        if isinstance(a, dict)
+    ]
 
 
 def _span(seconds: float) -> str:

@@ -181,7 +181,12 @@ def _condition(type_: str, status: str, reason: str, message: str, before: Any, 
     stamp = format_time(now)
     since = before.lastTransitionTime if before is not None and before.status == status else stamp
     return NodeCondition(
-        type=type_, status=status, reason=reason, message=message, lastHeartbeatTime=stamp, lastTransitionTime=since or stamp
+        type=type_,
+        status=status,
+        reason=reason,
+        message=message,
+        lastHeartbeatTime=stamp,
+        lastTransitionTime=since or stamp,
     )
 
 
@@ -189,4 +194,12 @@ def without_heartbeat(status: Any) -> Any:
     """What must differ for a status to be worth writing before its time."""
     conditions = [(c.type, c.status, c.reason, c.message) for c in status.conditions or ()]
     images = [tuple(i.names or ()) for i in status.images or ()]
-    return (status.capacity, status.allocatable, status.addresses, status.nodeInfo, status.daemonEndpoints, conditions, images)
+    return (
+        status.capacity,
+        status.allocatable,
+        status.addresses,
+        status.nodeInfo,
+        status.daemonEndpoints,
+        conditions,
+        images,
+    )

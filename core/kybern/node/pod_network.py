@@ -16,7 +16,7 @@ import attrs
 from kybern.clock import Clock
 from kybern.node.runtime import PortMapping
 
-__all__ = ["Attachment", "Interface", "IPConfig", "NetworkFault", "PodNetwork", "Route", "SandboxNetwork"]
+__all__ = ["Attachment", "IPConfig", "Interface", "NetworkFault", "PodNetwork", "Route", "SandboxNetwork"]
 
 
 class NetworkFault(Exception):

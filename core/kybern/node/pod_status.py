@@ -84,7 +84,9 @@ def _fill_containers(status: Any, pod: Any, known: PodRuntime, view: View) -> No
         ]
     if spec.ephemeralContainers:
         status.ephemeralContainerStatuses = [
-            _container(pod, c, known, view, _named(old.ephemeralContainerStatuses, c.name), "ContainerCreating", judge=False)
+            _container(
+                pod, c, known, view, _named(old.ephemeralContainerStatuses, c.name), "ContainerCreating", judge=False
+            )
             for c in spec.ephemeralContainers
         ]
 
@@ -129,7 +131,10 @@ def _resources(container: Any, view: View, running: bool) -> dict[str, Any]:
     spec = getattr(container, "resources", None)
     if spec is None or not (spec.requests or spec.limits):
         return {}
-    return {"allocatedResources": spec.requests, "resources": view.resources.get(container.name, spec) if running else None}
+    return {
+        "allocatedResources": spec.requests,
+        "resources": view.resources.get(container.name, spec) if running else None,
+    }
 
 
 def _init_container(pod: Any, container: Any, known: PodRuntime, view: View, old: Any) -> Any:
@@ -308,7 +313,9 @@ def _conditions(pod: Any, status: Any, known: PodRuntime, view: View) -> list[An
     found.append(_condition(old.get("PodScheduled"), "PodScheduled", scheduled, stamp, pod.metadata.generation))
     if view.failed is not None and view.failed[0] in DISRUPTIONS:
         disrupted = ("True", "TerminationByKubelet", view.failed[1])
-        found.append(_condition(old.pop("DisruptionTarget", None), "DisruptionTarget", disrupted, stamp, pod.metadata.generation))
+        found.append(
+            _condition(old.pop("DisruptionTarget", None), "DisruptionTarget", disrupted, stamp, pod.metadata.generation)
+        )
     found += [c for t, c in old.items() if t not in OWNED_CONDITIONS]
     return found
 

@@ -89,9 +89,9 @@ class PodWorker:
             self.terminate(self._deletion_grace())
         elif self.state is State.TERMINATING and pod.metadata.deletionTimestamp:
             self._shorten(self._deletion_grace())
-        elif self.state is State.TERMINATED and pod.metadata.deletionTimestamp and not old.metadata.deletionTimestamp:
-            self.kick()
-        elif _asks_more(old, pod):
+        elif (
+            self.state is State.TERMINATED and pod.metadata.deletionTimestamp and not old.metadata.deletionTimestamp
+        ) or _asks_more(old, pod):
             self.kick()
         elif old.status != pod.status:
             self.node.mark(self)
@@ -268,7 +268,9 @@ class PodWorker:
 
     async def _ready_to_start(self) -> bool:
         """Whether node and volumes are ready for the pod; otherwise it comes again."""
-        if self.known.ready_sandbox is not None and any(c.state is ContainerState.RUNNING for c in self.known.containers):
+        if self.known.ready_sandbox is not None and any(
+            c.state is ContainerState.RUNNING for c in self.known.containers
+        ):
             return True
         if not self.pod.spec.hostNetwork and not self.node.network_ready():
             self.wake_in(1.0)
@@ -354,7 +356,11 @@ class PodWorker:
         for status in running.values():
             container = by_name.get(status.name)
             for kind in KINDS:
-                if container is not None and probe_of(container, kind) is not None and (status.id, kind) not in self._loops:
+                if (
+                    container is not None
+                    and probe_of(container, kind) is not None
+                    and (status.id, kind) not in self._loops
+                ):
                     self._loops[status.id, kind] = self._new_loop(kind, container, status)
 
     def _new_loop(self, kind: str, container: Any, status: Any) -> ProbeLoop:
@@ -374,7 +380,11 @@ class PodWorker:
         if not result.success:
             word = "errored" if result.errored else "failed"
             self.node.tell(
-                self.pod, "Warning", "Unhealthy", f"{loop.kind.capitalize()} probe {word}: {result.output}", loop.target.container.name
+                self.pod,
+                "Warning",
+                "Unhealthy",
+                f"{loop.kind.capitalize()} probe {word}: {result.output}",
+                loop.target.container.name,
             )
         results: dict[str, bool] = getattr(self.verdicts, loop.kind)
         if verdict is None or results.get(status.id) is verdict:
@@ -397,7 +407,11 @@ def _probed(pod: Any) -> list[Any]:
 def _asks_more(old: Any, new: Any) -> bool:
     """Whether anything but the status changed."""
     before, after = old.metadata, new.metadata
-    if before.generation != after.generation or before.annotations != after.annotations or before.labels != after.labels:
+    if (
+        before.generation != after.generation
+        or before.annotations != after.annotations
+        or before.labels != after.labels
+    ):
         return True
     return not before.generation and old.spec != new.spec
 

@@ -108,7 +108,11 @@ class NetworkProber(Prober):
         scheme = (action.scheme or "HTTP").lower()
         path = action.path or "/"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path if path.startswith('/') else '/' + path}"
-        headers = {"User-Agent": "kube-probe/1.37", "Accept": "*/*", **{h.name: h.value for h in action.httpHeaders or ()}}
+        headers = {
+            "User-Agent": "kube-probe/1.37",
+            "Accept": "*/*",
+            **{h.name: h.value for h in action.httpHeaders or ()},
+        }
         try:
             async with (
                 aiohttp.ClientSession(headers=headers) as session,
@@ -123,7 +127,7 @@ class NetworkProber(Prober):
 
     async def _grpc(self, action: Any, target: Target) -> ProbeResult:
         """The gRPC health check; its two messages are small enough to be read and written by hand."""
-        import grpc
+        import grpc  # type: ignore[import-untyped]  # has no annotations of its own
 
         service = (action.service or "").encode()
         question = b"\n" + bytes([len(service)]) + service if service else b""

@@ -22,10 +22,30 @@ if TYPE_CHECKING:
     from kybern.node.probe import Prober
 
 __all__ = [
-    "Container", "ContainerConfig", "ContainerEvent", "ContainerResources", "ContainerState", "ContainerStatus",
-    "ExecResult", "FilesystemUsage", "Image", "Images", "LogLine", "MachineInfo", "Mount", "PodSandbox", "PodSandboxConfig",
-    "PortMapping", "PodUsage", "Runtime", "RuntimeCondition", "RuntimeDriver", "RuntimeFault", "RuntimeStatus",
-    "SandboxState", "Version",
+    "Container",
+    "ContainerConfig",
+    "ContainerEvent",
+    "ContainerResources",
+    "ContainerState",
+    "ContainerStatus",
+    "ExecResult",
+    "FilesystemUsage",
+    "Image",
+    "Images",
+    "LogLine",
+    "MachineInfo",
+    "Mount",
+    "PodSandbox",
+    "PodSandboxConfig",
+    "PodUsage",
+    "PortMapping",
+    "Runtime",
+    "RuntimeCondition",
+    "RuntimeDriver",
+    "RuntimeFault",
+    "RuntimeStatus",
+    "SandboxState",
+    "Version",
 ]  # fmt: skip
 
 
@@ -427,7 +447,9 @@ class Images(ABC):
         """The image of that reference if it is on the node, else None. `InvalidArgument` for a malformed reference."""
 
     @abstractmethod
-    async def pull_image(self, image: str, auth: Sequence[Mapping[str, str]] = (), sandbox: PodSandboxConfig | None = None) -> str:
+    async def pull_image(
+        self, image: str, auth: Sequence[Mapping[str, str]] = (), sandbox: PodSandboxConfig | None = None
+    ) -> str:
         """Fetch an image; returns the id to create containers with. `NotFound` when the registry has none such.
 
         `auth`: credentials to try in order (keys username, password, auth, server_address,

@@ -140,7 +140,7 @@ async def _create(
         raise _Wait("CreateContainerConfigError", str(problem), retry) from None
     try:
         wanted = container_config(pod, container, _attempt(worker, container, latest), image, env)
-        container_id = await node.runtime.create_container(sandbox.id, wanted, config)
+        container_id: str = await node.runtime.create_container(sandbox.id, wanted, config)
     except RuntimeFault as fault:
         tell("Warning", "Failed", f"Error: {fault.message}")
         raise _Wait("CreateContainerError", fault.message, retry) from None

@@ -25,7 +25,9 @@ async def stop_pod(worker: PodWorker) -> None:
     clock, spec = worker.node.clock, worker.pod.spec
     by = worker.stop_by
     if by is None:
-        by = clock.now() + float(30 if spec.terminationGracePeriodSeconds is None else spec.terminationGracePeriodSeconds)
+        by = clock.now() + float(
+            30 if spec.terminationGracePeriodSeconds is None else spec.terminationGracePeriodSeconds
+        )
     specs = {c.name: c for c in [*(spec.initContainers or ()), *spec.containers, *(spec.ephemeralContainers or ())]}
     order = {c.name: i for i, c in enumerate(c for c in spec.initContainers or () if is_sidecar(c))}
     running = [c for c in worker.known.containers if c.state in (ContainerState.RUNNING, ContainerState.UNKNOWN)]

@@ -152,7 +152,9 @@ class VolumeDriver(ABC):
     async def delete_volume(self, volume_id: str) -> None:
         """Controller: destroy it; succeeds when it is gone, `FailedPrecondition` while it is in use."""
 
-    async def attach(self, volume_id: str, node_id: str, use: VolumeUse, readonly: bool, context: Mapping[str, str]) -> Mapping[str, str]:
+    async def attach(
+        self, volume_id: str, node_id: str, use: VolumeUse, readonly: bool, context: Mapping[str, str]
+    ) -> Mapping[str, str]:
         """Controller: make the volume reachable from a node; returns what `stage` and `publish` there need."""
         raise VolumeFault("Unimplemented", f"{self.name} does not attach volumes")
 

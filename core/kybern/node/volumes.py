@@ -39,12 +39,12 @@ async def _problem(pod: Any, kind: str, reference: Any, sources: Sources) -> str
     if reference.optional:
         return ""
     namespace = pod.metadata.namespace
-    found = await sources.get(ConfigMap if kind == "ConfigMap" else Secret, namespace, name)
+    struct: type[Any] = ConfigMap if kind == "ConfigMap" else Secret
+    found: Any = await sources.get(struct, namespace, name)
     if found is None:
         return f'{kind.lower()} "{name}" not found'
-    keys = {*(found.data or ()), *((getattr(found, "binaryData", None)) or ())}
-    if any(item.key not in keys for item in reference.items or ()):
-        return f"{kind.lower()} references non-existent {kind.lower()} key: " + next(
-            item.key for item in reference.items if item.key not in keys
-        )
+    keys = {*(found.data or ()), *(getattr(found, "binaryData", None) or ())}
+    for item in reference.items or ():
+        if item.key not in keys:
+            return f"{kind.lower()} references non-existent {kind.lower()} key: {item.key}"
     return ""

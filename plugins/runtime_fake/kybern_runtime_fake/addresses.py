@@ -31,7 +31,9 @@ class Addresses:
                 self._taken.add(candidate)
                 self._next = candidate + 1 if candidate < self._last else self._first
                 return _text(candidate)
-        raise RuntimeFault("Unknown", f"failed to allocate for range 0: no IP addresses available in range set: {self.cidr}")
+        raise RuntimeFault(
+            "Unknown", f"failed to allocate for range 0: no IP addresses available in range set: {self.cidr}"
+        )
 
     def hold(self, address: str) -> None:
         """An address is in use already."""

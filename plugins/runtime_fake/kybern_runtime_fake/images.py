@@ -56,7 +56,9 @@ class FakeImages(Images):
         self._fail_if_bad(image, reference, said)
         if reference not in self._images:
             self._images[reference] = _image(reference)
-            self._driver.journal.put(ImageRecord(f"{self._driver.node_name}/{reference}", self._driver.node_name, reference))
+            self._driver.journal.put(
+                ImageRecord(f"{self._driver.node_name}/{reference}", self._driver.node_name, reference)
+            )
         return self._images[reference].id
 
     def _subject(self, image: str, sandbox: PodSandboxConfig | None) -> Subject:

@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Behaviour", "BehaviourError", "Options", "PREFIX", "Rule", "Subject", "behaviour_of"]
+__all__ = ["PREFIX", "Behaviour", "BehaviourError", "Options", "Rule", "Subject", "behaviour_of"]
 
 PREFIX = "fake.kybern.dev/"
 
@@ -86,7 +86,8 @@ class Behaviour:
 
 _FIELDS = {field.name: field for field in attrs.fields(Behaviour)}
 _TYPES: dict[str, type[Any]] = {
-    name: float if "float" in str(field.type) else int if "int" in str(field.type) else str for name, field in _FIELDS.items()
+    name: float if "float" in str(field.type) else int if "int" in str(field.type) else str
+    for name, field in _FIELDS.items()
 }
 
 

@@ -130,7 +130,9 @@ class FakeRuntime(Runtime):
             raise RuntimeFault("Unknown", error)
         known = self._pods.get(config.uid, [])
         if any(s.attempt == config.attempt for s in known):
-            raise RuntimeFault("AlreadyExists", f"sandbox {config.name}_{config.namespace}_{config.attempt} already exists")
+            raise RuntimeFault(
+                "AlreadyExists", f"sandbox {config.name}_{config.namespace}_{config.attempt} already exists"
+            )
         record = SandboxRecord(
             id=secrets.token_hex(32), node=self._driver.node_name, name=config.name, namespace=config.namespace, uid=config.uid,
             attempt=config.attempt, created_at=self._clock.now(), ips=() if config.host_network else (self._pool().take(),),
@@ -287,7 +289,9 @@ class FakeRuntime(Runtime):
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float = 0.0) -> ExecResult:
         record = self._container(container_id)
         if self._state(record) is not ContainerState.RUNNING:
-            raise RuntimeFault("FailedPrecondition", f'failed to exec in container: container "{container_id}" is not running')
+            raise RuntimeFault(
+                "FailedPrecondition", f'failed to exec in container: container "{container_id}" is not running'
+            )
         env = {"HOSTNAME": self._sandboxes[record.sandbox_id].name}
         code, output = run_command(record.script, self._clock.now() - record.started_at, env, command)
         return ExecResult(code, output.encode())
@@ -298,7 +302,9 @@ class FakeRuntime(Runtime):
     async def pod_usage(self) -> Sequence[PodUsage]:
         used = []
         for uid, records in self._by_pod.items():
-            running = {r.name: (r.cpu_milli, r.memory_bytes) for r in records if self._state(r) is ContainerState.RUNNING}
+            running = {
+                r.name: (r.cpu_milli, r.memory_bytes) for r in records if self._state(r) is ContainerState.RUNNING
+            }
             sandbox = self._pods[uid][0]
             if running:
                 used.append(PodUsage(uid, sandbox.name, sandbox.namespace, running))

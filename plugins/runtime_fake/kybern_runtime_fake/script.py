@@ -256,7 +256,11 @@ class _Shell:
         if tokens[0] == "for":
             return self._for(tokens[1:do], body)
         condition = [t for t in tokens[1:do] if not set(t) <= set(";\n")]
-        endless = condition[:1] in ([":"], ["true"], ["[", "1"], ["1"]) if tokens[0] == "while" else condition[:1] == ["false"]
+        endless = (
+            condition[:1] in ([":"], ["true"], ["[", "1"], ["1"])
+            if tokens[0] == "while"
+            else condition[:1] == ["false"]
+        )
         if endless or tokens[0] == "while":
             self._endless(body)
         return 0
@@ -301,7 +305,9 @@ def _tokens(script: str) -> list[str]:
         script,
     )
     script = re.sub(r"\{(\d+)\.\.(\d+)\}", lambda f: " ".join(map(str, _sequence([int(f[1]), int(f[2])]))), script)
-    script = re.sub(r"\$\(([a-z]+)([^()]*)\)", lambda found: f"`{found[1]}`" if found[1] in ("date", "hostname") else "", script)
+    script = re.sub(
+        r"\$\(([a-z]+)([^()]*)\)", lambda found: f"`{found[1]}`" if found[1] in ("date", "hostname") else "", script
+    )
     lexer = shlex.shlex(script, posix=True, punctuation_chars=";&|<>\n")
     lexer.whitespace = " \t\r"
     lexer.whitespace_split = True
@@ -355,7 +361,9 @@ def _main(shell: _Shell, argv: list[str], stdin: bool) -> int:
         if stdin:
             raise _Forever
         return 0
-    if name in ("python", "python3", "perl", "node", "ruby") and any(a.startswith(("-c", "-e", "-M", "-w")) for a in args):
+    if name in ("python", "python3", "perl", "node", "ruby") and any(
+        a.startswith(("-c", "-e", "-M", "-w")) for a in args
+    ):
         shell.age += 1.0
         return 0
     if getattr(shell, "_do_" + name, None) is None and name not in ("true", "ls", "id", "uname", "pwd", "whoami"):
