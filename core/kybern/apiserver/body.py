@@ -1,7 +1,6 @@
 """The decode stage: a request's body becomes an object, or a Status that says what is wrong with it.
 
-JSON and YAML are read; anything else, protobuf too, is an unknown media type, and clients that can
-speak several fall back to JSON.
+JSON, YAML and, for Kubernetes' own kinds, protobuf are read.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ LIMIT = 3 * 1024 * 1024
 
 _YAML = ("application/yaml", "text/yaml", "text/x-yaml", "application/x-yaml")
 _JSON = ("application/json", "text/json", "")
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
 _LARGEST_YAML = 500_000
 _DEEPEST = 200
 
@@ -39,11 +39,13 @@ def media_type(request: Request) -> str:
 async def read_object(request: Request, target: Kind | type[Any], field_validation: str) -> Any:
     """The body as a Struct."""
     kind = media_type(request)
-    if kind not in _JSON and kind not in _YAML:
+    if kind not in _JSON and kind not in _YAML and kind != _PROTOBUF:
         raise unsupported()
     data = await request.body()
     if kind in _YAML:
         data = msgspec.json.encode(plain_yaml(data))
+    elif kind == _PROTOBUF:
+        data = msgspec.json.encode(_plain_protobuf(data, target))
     return object_from(data, target, field_validation, request.warnings)
 
 
@@ -57,6 +59,18 @@ def object_from(data: bytes | Any, target: Kind | type[Any], field_validation: s
             raise decode.strict_error(type(obj), problems)
         warnings.extend(problems)
     return obj
+
+
+def _plain_protobuf(data: bytes, target: Kind | type[Any]) -> dict[str, Any]:
+    from kybern.apiserver.protobuf.read import Malformed, plain_object
+
+    try:
+        plain = plain_object(data, target)
+    except Malformed as error:
+        raise StatusError.bad_request(f"the object provided is unrecognized: {error}") from None
+    if plain is None:
+        raise unsupported()
+    return plain
 
 
 async def plain_from(request: Request) -> Any:

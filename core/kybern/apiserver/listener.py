@@ -161,11 +161,10 @@ class Wire(web.StreamResponse):
 
 
 def _head(answer: Response, request: Request, keep_alive: bool) -> bytes:
-    text = (
-        f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\n"
-        f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
-        "Cache-Control: no-cache, private\r\n"
-    )
+    text = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\nCache-Control: no-cache, private\r\n"
+    if answer.status not in (204, 304):
+        # Caches take over what a 304 says about a body, so it says nothing.
+        text += f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
     if answer.headers:
         for name, value in answer.headers.items():
             if name != "Cache-Control":
