@@ -23,10 +23,12 @@ class Operation(NamedTuple):
 
 
 class Register(NamedTuple):
-    """State of one key: its revision (0: absent, None: written by a call whose answer was lost) and value."""
+    """State of one key: its value, and its revision (0: absent)."""
 
-    revision: int | None
+    revision: int
     value: bytes | None
+    exact: bool = True
+    """False: written by a call whose answer was lost; its revision is some number above `revision`."""
 
 
 class Seen(NamedTuple):
@@ -38,8 +40,8 @@ class Seen(NamedTuple):
 
 
 def _fits(state: Register, revision: int) -> bool:
-    """Whether the register may be at this revision; one that is not known fits any but 0."""
-    return state.revision == revision or (state.revision is None and revision != 0)
+    """Whether the register may be at this revision."""
+    return state.revision == revision if state.exact else state.revision < revision
 
 
 def register_step(state: Register, operation: Operation) -> Register | None:
@@ -51,18 +53,19 @@ def register_step(state: Register, operation: Operation) -> Register | None:
     seen: Seen | None = operation.outcome
     if kind == "get":
         assert seen is not None, "a read without an answer tells nothing: leave it out"
-        return (
-            Register(seen.revision, seen.value) if _fits(state, seen.revision) and state.value == seen.value else None
-        )
+        fits = _fits(state, seen.revision) and state.value == seen.value
+        return Register(seen.revision, seen.value) if fits else None
     expected = arguments[-1]
-    holds = expected is None or _fits(state, expected)
     if seen is not None and seen.failed:
-        return state if state.revision != expected and _fits(state, seen.revision) else None
-    if not holds:
+        fits = _fits(state, seen.revision) and seen.revision != expected
+        return Register(seen.revision, state.value) if fits else None
+    if expected is not None and not _fits(state, expected):
         return None
     if kind == "delete":
         return Register(0, None)
-    return Register(None if seen is None else seen.revision, arguments[0])
+    if seen is None:
+        return Register(state.revision, arguments[0], exact=False)
+    return Register(seen.revision, arguments[0]) if seen.revision > state.revision else None
 
 
 def linearizable(history: Iterable[Operation], step: Callable[[Any, Operation], Any], initial: Any) -> bool:
@@ -88,7 +91,9 @@ def linearizable(history: Iterable[Operation], step: Callable[[Any, Operation], 
 def _next(operations: Sequence[Operation], done: int) -> list[int]:
     """Operations that may come next: those that began before every operation not yet placed had returned."""
     found, limit = [], math.inf
-    for i, operation in enumerate(operations):
+    first = (~done & (done + 1)).bit_length() - 1
+    for i in range(first, len(operations)):
+        operation = operations[i]
         if done >> i & 1:
             continue
         if operation.invoked > limit:
