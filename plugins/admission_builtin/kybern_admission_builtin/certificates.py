@@ -7,7 +7,6 @@ Signers are resources of their own for RBAC: approving takes the verb `approve`,
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import Any
 
 from kybern.api.field import go_quote
@@ -90,7 +89,7 @@ class CertificateSubjectRestriction(Admission):
         spec = request.object.spec
         if spec.signerName != _CLIENT:
             return
-        organizations = await asyncio.to_thread(_organizations, base64.b64decode(spec.request))
+        organizations = await asyncio.to_thread(_organizations, spec.request)
         if _MASTERS in organizations:
             why = f"use of {_CLIENT} signer with {_MASTERS} group is not allowed"
             raise forbidden(request, why)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import re
 from typing import Any
@@ -67,10 +65,10 @@ class BootstrapTokenAuthenticator(Authenticator):
             return True
 
 
-def _text(value: str) -> str:
+def _text(value: bytes) -> str:
     try:
-        return base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        return value.decode()
+    except UnicodeDecodeError:
         return ""
 
 

@@ -78,6 +78,7 @@ class _Keys:
     """The library's view of the keys."""
 
     def __init__(self, private: bytes, trusted: Sequence[bytes]) -> None:
+        from joserfc.errors import JoseError
         from joserfc.jwk import ECKey, RSAKey
 
         self._signing = ECKey.import_key(private, {"use": "sig", "alg": "ES256"})
@@ -86,7 +87,7 @@ class _Keys:
             key: Any
             try:
                 key, algorithm = ECKey.import_key(pem, {"use": "sig", "alg": "ES256"}), "ES256"
-            except (ValueError, TypeError):
+            except (JoseError, ValueError, TypeError):
                 key, algorithm = RSAKey.import_key(pem, {"use": "sig", "alg": "RS256"}), "RS256"
             self._keys.setdefault(_key_id(key), (key, algorithm))
         self._id = _key_id(self._signing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 from kybern.api.errors import StatusError
@@ -54,5 +53,5 @@ def ends(csr: Any) -> float:
         if present is not None:
             times.append((parse_time(present.lastUpdateTime) if present.lastUpdateTime else created) + after)
     if approved is not None and csr.status.certificate:
-        times.append(read_certificate(pem_to_der(base64.b64decode(csr.status.certificate))).not_after)
+        times.append(read_certificate(pem_to_der(csr.status.certificate)).not_after)
     return min(times)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import TYPE_CHECKING, Any
 
 from kybern.api import types
@@ -54,11 +53,10 @@ class CSRSigningController(Controller):
             problem = SIGNERS[csr.spec.signerName](await read_request(csr), usages)
             if problem:
                 return problem
-            request = base64.b64decode(csr.spec.request)
-            certificate = await asyncio.to_thread(self._pki.sign, request, usages, float(_lifetime(csr)))
+            lifetime = float(_lifetime(csr))
+            csr.status.certificate = await asyncio.to_thread(self._pki.sign, csr.spec.request, usages, lifetime)
         except ValueError as error:
             return str(error)
-        csr.status.certificate = base64.b64encode(certificate).decode()
         return ""
 
     def _fail(self, csr: Any, problem: str) -> None:
