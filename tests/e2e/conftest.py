@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,18 @@ class Kubectl:
         done = self.run(*arguments, check=False, **options)
         assert done.returncode != 0, f"kubectl {' '.join(arguments)} succeeded:\n{done.stdout}"
         return done.stderr
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A kubectl that goes on, with its standard output to read from; killed at the end."""
+        command = [self.program, "--namespace", self.namespace, *arguments]
+        with subprocess.Popen(
+            command, env=self.environment, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def eventually(self, *arguments: str, becomes: str, timeout: float = 30) -> None:
         """Repeat a command until its output is (stripped) `becomes`."""
