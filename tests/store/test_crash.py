@@ -3,7 +3,6 @@ watches go on without gap or duplicate."""
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import signal
@@ -69,7 +68,7 @@ class Record:
     def killed(self) -> None:
         """Calls without an answer may or may not have happened."""
         for began, key, action in self.open.values():
-            self.history[key].append(Operation(began, math.inf, action))
+            self.history[key].append(Operation(began, self.time, action, lost=True))
         self.open.clear()
 
 

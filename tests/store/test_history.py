@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from kybern.testing.history import Operation, Register, Seen, linearizable, register_step
@@ -16,7 +14,8 @@ def explained(*history: Operation) -> bool:
 
 
 def put(begin: float, end: float, value: bytes, expected: int | None, revision: int | None) -> Operation:
-    return Operation(begin, end, ("put", value, expected), None if revision is None else Seen(revision))
+    seen = None if revision is None else Seen(revision)
+    return Operation(begin, end, ("put", value, expected), seen, lost=seen is None)
 
 
 def get(begin: float, end: float, revision: int, value: bytes | None = None) -> Operation:
@@ -53,9 +52,15 @@ def test_a_read_may_not_show_a_value_of_another_write() -> None:
 
 @pytest.mark.parametrize(("revision", "value"), [(2, b"a"), (3, b"b")])
 def test_a_write_without_an_answer_may_have_happened_or_not(revision: int, value: bytes) -> None:
-    unanswered = put(2, math.inf, b"b", 2, None)
+    unanswered = put(2, 99, b"b", 2, None)
     assert explained(CREATED, unanswered, get(4, 5, revision, value))
     assert not explained(CREATED, unanswered, get(4, 5, 3, b"b"), get(6, 7, 2, b"a"))
+
+
+def test_a_write_without_an_answer_cannot_happen_after_its_writer_died() -> None:
+    unanswered = put(2, 5, b"b", 2, None)
+    assert explained(CREATED, unanswered, get(3, 4, 2, b"a"), get(4.5, 7, 3, b"b"))
+    assert not explained(CREATED, unanswered, get(6, 7, 2, b"a"), get(8, 9, 3, b"b"))
 
 
 def test_a_delete_leaves_nothing() -> None:

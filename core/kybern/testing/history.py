@@ -14,12 +14,14 @@ __all__ = ["Operation", "Register", "Seen", "linearizable", "register_step"]
 
 
 class Operation(NamedTuple):
-    """One call as its caller saw it. `returned` is infinite when the answer never came."""
+    """One call as its caller saw it."""
 
     invoked: float
     returned: float
     action: Any
     outcome: Any = None
+    lost: bool = False
+    """The answer never came: the call took effect at some time before `returned`, or not at all."""
 
 
 class Register(NamedTuple):
@@ -69,23 +71,38 @@ def register_step(state: Register, operation: Operation) -> Register | None:
 
 
 def linearizable(history: Iterable[Operation], step: Callable[[Any, Operation], Any], initial: Any) -> bool:
-    """Whether there is an order that respects real time and in which every answer is right. Operations whose
-    answer was lost may have happened at any later time, or never."""
+    """Whether there is an order that respects real time and in which every answer is right."""
     operations = sorted(history, key=lambda operation: operation.invoked)
-    answered = sum(1 << i for i, operation in enumerate(operations) if operation.returned != math.inf)
+    answered = sum(1 << i for i, operation in enumerate(operations) if not operation.lost)
+    settles = _settled_by(operations)
     open_ = [(0, initial)]
-    tried = {(0, initial)}
+    tried = set(open_)
     while open_:
         done, state = open_.pop()
         if done & answered == answered:
             return True
         for i in _next(operations, done):
             after = step(state, operations[i])
-            configuration = (done | 1 << i, after)
+            configuration = (done | settles[i], after)
             if after is not None and configuration not in tried:
                 tried.add(configuration)
                 open_.append(configuration)
     return False
+
+
+def _settled_by(operations: Sequence[Operation]) -> list[int]:
+    """Per operation, the set of those that are over once it is placed: itself, and the lost ones that would have
+    had to come before it."""
+    settled: list[int] = []
+    waiting: list[tuple[float, int]] = []
+    over = 0
+    for i, operation in enumerate(operations):
+        over |= sum(1 << j for returned, j in waiting if returned < operation.invoked)
+        waiting = [(returned, j) for returned, j in waiting if returned >= operation.invoked]
+        settled.append(over | 1 << i)
+        if operation.lost:
+            waiting.append((operation.returned, i))
+    return settled
 
 
 def _next(operations: Sequence[Operation], done: int) -> list[int]:
@@ -98,6 +115,7 @@ def _next(operations: Sequence[Operation], done: int) -> list[int]:
             continue
         if operation.invoked > limit:
             break
-        limit = min(limit, operation.returned)
+        if not operation.lost:
+            limit = min(limit, operation.returned)
         found.append(i)
     return [i for i in found if operations[i].invoked <= limit]
