@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rollouts import controllers, deployment, images, patch_spec, set_image
+from tests.controllers.rollouts import controllers, deployment, images, patch_spec, set_image
 
 from kybern.api.apps import Deployment, ReplicaSet
 from kybern.api.core import Pod

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rollouts import controllers, deployment, images, set_image
+from tests.controllers.rollouts import controllers, deployment, images, set_image
 
 from kybern.api.apps import Deployment
 from kybern.api.core import Pod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from scheduling import Cluster, Running, node, pod
+from tests.scheduler.scheduling import Cluster, Running, node, pod
 
 from kybern.clock import settle
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from security_world import World, plain
+from tests.security.security_world import World, plain
 
 from kybern.api.core import Secret
 from kybern.api.errors import StatusError

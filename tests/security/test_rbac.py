@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from security_world import ADMIN, JANE, World, plain
+from tests.security.security_world import ADMIN, JANE, World, plain
 
 from kybern.api import types
 from kybern.api.errors import StatusError

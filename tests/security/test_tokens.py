@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
-from security_world import JANE, World, plain
+from tests.security.security_world import JANE, World, plain
 
 from kybern.api.core import Node, Pod, Secret, ServiceAccount
 from kybern.api.errors import StatusError
