@@ -25,8 +25,8 @@ def _names(text: str) -> frozenset[str]:
 
 POINTERS = _names("""
 MatchResources: matchPolicy
-MutatingWebhook: failurePolicy matchPolicy reinvocationPolicy timeoutSeconds
-ValidatingWebhook: failurePolicy matchPolicy timeoutSeconds
+MutatingWebhook: failurePolicy matchPolicy reinvocationPolicy sideEffects timeoutSeconds
+ValidatingWebhook: failurePolicy matchPolicy sideEffects timeoutSeconds
 RuleWithOperations: scope
 NamedRuleWithOperations: scope
 ValidatingAdmissionPolicySpec: failurePolicy

@@ -1,9 +1,9 @@
-"""ValidatingWebhookConfiguration: resource `validatingwebhookconfigurations.admissionregistration.k8s.io`."""
+"""ValidatingWebhookConfiguration: servers that check objects on their way in."""
 
 from __future__ import annotations
 
-from kybern.api.kind import Column, Kind
-from kybern.api.table import AGE, NAME
+from kybern.api.admissionregistration import webhooks
+from kybern.api.kind import Kind
 
 KIND = Kind(
     group="admissionregistration.k8s.io",
@@ -12,9 +12,10 @@ KIND = Kind(
     plural="validatingwebhookconfigurations",
     namespaced=False,
     categories=("api-extensions",),
-    columns=(
-        NAME,
-        Column("Webhooks", type="integer"),
-        AGE,
-    ),
+    default=webhooks.default,
+    validate=webhooks.validate,
+    spec_changed=webhooks.changed,
+    columns=webhooks.COLUMNS,
+    row=webhooks.row,
+    unconditional_update=False,
 )
