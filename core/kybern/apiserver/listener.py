@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _LONGEST_LINE = 1 << 17
 _GRACE = 2.0
 _DRAIN_FROM = 1 << 16
+_NONE: dict[str, str] = {}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -161,14 +162,15 @@ class Wire(web.StreamResponse):
 
 
 def _head(answer: Response, request: Request, keep_alive: bool) -> bytes:
-    text = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\nCache-Control: no-cache, private\r\n"
+    headers = answer.headers or _NONE
+    text = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\n"
+    if "Cache-Control" not in headers:
+        text += "Cache-Control: no-cache, private\r\n"
     if answer.status not in (204, 304):
         # Caches take over what a 304 says about a body, so it says nothing.
         text += f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
-    if answer.headers:
-        for name, value in answer.headers.items():
-            if name != "Cache-Control":
-                text += f"{name}: {_one_line(value)}\r\n"
+    for name, value in headers.items():
+        text += f"{name}: {_one_line(value)}\r\n"
     for warning in request.warnings:
         text += f'Warning: 299 - "{_quoted(warning)}"\r\n'
     if not keep_alive:

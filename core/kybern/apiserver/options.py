@@ -13,7 +13,7 @@ from kybern.api.field import Errors
 from kybern.api.kind import Kind
 from kybern.apiserver.request import query_bool, query_int
 
-__all__ = ["ListOptions", "WriteOptions", "list_options", "predicate", "write_options"]
+__all__ = ["ListOptions", "Predicate", "WriteOptions", "list_options", "predicate", "write_options"]
 
 Query = Mapping[str, list[str]]
 Predicate = Callable[[Any], bool]

@@ -46,7 +46,7 @@ class Request:
     """A request on its way through the stages; each fills in what it finds out."""
 
     __slots__ = (
-        "body", "certificate", "group", "headers", "http", "impersonator", "method", "name", "namespace", "now", "path", "peer",
+        "_body", "_read", "certificate", "group", "headers", "http", "impersonator", "method", "name", "namespace", "now", "path", "peer",
         "query", "rest", "resource", "resource_request", "subresource", "user", "verb", "version", "warnings",
     )  # fmt: skip
 
@@ -55,20 +55,21 @@ class Request:
         method: str,
         target: str,
         headers: Mapping[str, str],
-        body: Callable[[], Awaitable[bytes]],
+        read: Callable[[], Awaitable[bytes]],
         now: float,
         *,
         peer: str = "",
         certificate: bytes | None = None,
         http: Any = None,
     ) -> None:
-        """`target`: path and query as sent."""
+        """`target`: path and query as sent; `read`: gets the body from the connection, once."""
         raw_path, _, raw_query = target.partition("?")
         self.method = method
         self.path = unquote(raw_path) if "%" in raw_path else raw_path
         self.query: dict[str, list[str]] = _parse_query(raw_query) if raw_query else {}
         self.headers = headers
-        self.body = body
+        self._read = read
+        self._body: bytes | None = None
         self.now = now
         self.peer = peer
         self.certificate = certificate
@@ -118,9 +119,11 @@ class Request:
         if self.verb in ("list", "watch", "deletecollection") and "fieldSelector" in self.query:
             self.name = _selected_name(self.query["fieldSelector"][0])
 
-    def accept(self) -> str:
-        """The Accept header, or ""."""
-        return self.headers.get("Accept", "")
+    async def body(self) -> bytes:
+        """The body, read when first asked for; StatusError 413 when it is too large."""
+        if self._body is None:
+            self._body = await self._read()
+        return self._body
 
 
 def _selected_name(text: str) -> str:

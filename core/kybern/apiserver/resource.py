@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
+
 from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
@@ -18,6 +20,9 @@ from kybern.store.cache import Codec, Item, ResourceCache, WatchCache
 from kybern.store.interface import Store
 
 __all__ = ["Resource", "Resources", "storage_prefix"]
+
+
+_NO_RULES = attrs.fields(Kind).validate.default
 
 
 def storage_prefix(kind: Kind) -> str:
@@ -66,6 +71,12 @@ class Resource:
         """An object of this version as it is stored."""
         convert = self.kind.convert_to_storage
         return obj if self.stored_as_served or convert is None else convert(obj)
+
+    def rules(self, stored: Any) -> tuple[Kind, Any]:
+        """The kind whose validation judges an object, and the object in its form: this version's own, where it has any."""
+        if self.stored_as_served or self.kind.validate is _NO_RULES:
+            return self.storage, stored
+        return self.kind, self.from_storage(stored)
 
     def item(self, namespace: str, name: str) -> Item:
         """The stored item; StatusError 404 when there is none."""

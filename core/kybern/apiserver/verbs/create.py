@@ -48,7 +48,8 @@ def prepare(resource: Resource, op: Operation, obj: Any) -> None:
     kind.prepare_create(obj, op.context())
     errors = Errors()
     validate_object_meta(obj.metadata, kind, errors)
-    kind.validate(obj, errors)
+    rules, served = resource.rules(obj)
+    rules.validate(served, errors)
     if errors:
         raise StatusError.invalid(kind.kind, kind.group, obj.metadata.name or "", errors)
     if kind.warn is not None:

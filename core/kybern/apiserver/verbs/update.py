@@ -157,8 +157,10 @@ def prepare(resource: Resource, op: Operation, new: Any, old: Any) -> None:
     if op.subresource == "status":
         kind.validate_status_update(new, old, errors)
     else:
-        kind.validate(new, errors)
-        kind.validate_subresource.get(op.subresource, kind.validate_update)(new, old, errors)
+        rules, served = resource.rules(new)
+        rules.validate(served, errors)
+        check = rules.validate_subresource.get(op.subresource, rules.validate_update)
+        check(served, old if rules is kind else resource.from_storage(old), errors)
     if errors:
         raise StatusError.invalid(kind.kind, kind.group, op.name, errors)
     if kind.warn is not None and not op.subresource:
