@@ -59,7 +59,7 @@ class NodeAgent:
         self.client = client
         self.clock = clock
         self.config = config or AgentConfig()
-        self.sources = Sources(client, clock)
+        self.sources = Sources(client, clock, informers.informer if self.config.shared_caches else None)
         self.statuses = StatusWriter(self, self.config.status_writers)
         self.heartbeats = Heartbeats(self)
         self.streams = Streams(self)
@@ -91,7 +91,7 @@ class NodeAgent:
 
     async def run(self) -> None:
         """Register the nodes and run their pods until cancelled."""
-        from kybern.api.core import Node, Pod, Service
+        from kybern.api.core import ConfigMap, Node, Pod, Secret, Service
 
         self._pods = self._informers.informer(Pod)
         self._node_objects = self._informers.informer(Node)
@@ -100,6 +100,9 @@ class NodeAgent:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                if self.config.shared_caches:
+                    for kind in (ConfigMap, Secret):
+                        self._informers.informer(kind)
                 for informer in (self._pods, self._node_objects, self._services):
                     await informer.synced()
                 self._pods.on_change(self._pod_changed)

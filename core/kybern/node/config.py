@@ -60,6 +60,8 @@ class AgentConfig:
     housekeeping_interval: float = 60.0
     relist_interval: float = 1.0
     """How often a runtime without events is listed."""
+    shared_caches: bool = True
+    """ConfigMaps and Secrets come from the process's informers; False where the agent may not list them all."""
     event_qps: float = 50.0
     event_burst: int = 100
     status_writers: int = 32

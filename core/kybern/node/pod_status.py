@@ -17,18 +17,33 @@ from kybern.node.restart import is_sidecar, restarts_after, should_start
 from kybern.node.runtime import ContainerState, ContainerStatus
 from kybern.node.verdicts import Verdicts
 
-__all__ = ["View", "container_phase_known", "pod_phase", "pod_status"]
+__all__ = ["View", "has_ended", "pod_phase", "pod_status"]
 
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 DISRUPTIONS = ("Evicted", "Terminated")
 """Reasons of failure that the node, not the pod, is to blame for: condition DisruptionTarget."""
 
 
-@cache
-def _core() -> Any:
-    from kybern.api import core
+class _Structs:
+    """The classes a status is made of, looked up once: every status write needs them."""
 
-    return core
+    def __init__(self) -> None:
+        from kybern.api import core
+
+        self.ContainerState = core.ContainerState
+        self.ContainerStateRunning = core.ContainerStateRunning
+        self.ContainerStateTerminated = core.ContainerStateTerminated
+        self.ContainerStateWaiting = core.ContainerStateWaiting
+        self.ContainerStatus = core.ContainerStatus
+        self.HostIP = core.HostIP
+        self.PodCondition = core.PodCondition
+        self.PodIP = core.PodIP
+        self.PodStatus = core.PodStatus
+
+
+@cache
+def _core() -> _Structs:
+    return _Structs()
 
 
 @attrs.define
@@ -114,9 +129,9 @@ def _container(
     latest = history[0]
     state = _state(latest, view, container.name, waiting)
     last = _terminated(history[1], view) if len(history) > 1 else _last_of(old)
-    if judge and state.terminated is not None and container.name in view.waiting and not view.terminal:
-        if should_start(pod, container, latest):
-            last, state = state.terminated, _waiting_for(view, container.name, waiting)
+    waits = judge and container.name in view.waiting and not view.terminal
+    if waits and state.terminated is not None and should_start(pod, container, latest):
+        last, state = state.terminated, _waiting_for(view, container.name, waiting)
     running = latest.state is ContainerState.RUNNING
     return core.ContainerStatus(
         name=container.name, state=state, lastState=core.ContainerState(terminated=last), restartCount=latest.attempt,
@@ -138,9 +153,7 @@ def _resources(container: Any, view: View, running: bool) -> dict[str, Any]:
 
 
 def _init_container(pod: Any, container: Any, known: PodRuntime, view: View, old: Any) -> Any:
-    first = pod.spec.initContainers[0].name == container.name
-    waiting = "PodInitializing" if not first or known.latest(container.name) else "PodInitializing"
-    status = _container(pod, container, known, view, old, waiting)
+    status = _container(pod, container, known, view, old, "PodInitializing")
     if not is_sidecar(container):
         ended = status.state.terminated
         status.ready = ended is not None and not ended.exitCode
@@ -250,6 +263,27 @@ def pod_phase(pod: Any, status: Any, terminal: bool) -> str:
     return "Failed" if failed else "Succeeded"
 
 
+def has_ended(pod: Any, known: PodRuntime) -> bool:
+    """Whether the containers have come to an end that makes the pod Succeeded or Failed."""
+    for container in pod.spec.containers:
+        latest = known.latest(container.name)
+        if latest is None or latest.state is not ContainerState.EXITED:
+            return _init_has_failed(pod, known)
+        if restarts_after(pod, container, latest.exit_code):
+            return _init_has_failed(pod, known)
+    return True
+
+
+def _init_has_failed(pod: Any, known: PodRuntime) -> bool:
+    for container in pod.spec.initContainers or ():
+        latest = known.latest(container.name)
+        if is_sidecar(container) or latest is None or latest.state is not ContainerState.EXITED:
+            continue
+        if latest.exit_code and not restarts_after(pod, container, latest.exit_code):
+            return True
+    return False
+
+
 def _initialization_failed(pod: Any, status: Any) -> bool:
     for container in pod.spec.initContainers or ():
         one = _named(status.initContainerStatuses, container.name)
@@ -274,11 +308,6 @@ def _uninitialized(pod: Any, status: Any) -> list[str]:
         if not done:
             missing.append(container.name)
     return missing
-
-
-def container_phase_known(status: ContainerStatus | None) -> bool:
-    """Whether an instance has run or runs."""
-    return status is not None and status.state in (ContainerState.RUNNING, ContainerState.EXITED)
 
 
 def _fill_addresses(status: Any, pod: Any, known: PodRuntime, view: View) -> None:

@@ -18,7 +18,7 @@ from kybern.api.time import parse_time
 from kybern.clock import Timer
 from kybern.node.decide import decide
 from kybern.node.pod_runtime import PodRuntime, read_pod
-from kybern.node.pod_status import View, pod_phase, pod_status
+from kybern.node.pod_status import View, has_ended, pod_status
 from kybern.node.probe import ProbeResult
 from kybern.node.probing import KINDS, ProbeLoop, probe_of
 from kybern.node.runtime import ContainerState, RuntimeFault
@@ -49,7 +49,7 @@ class PodWorker:
 
     __slots__ = (
         "_dirty", "_loops", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked", "node", "pod",
-        "removed", "settled", "state", "stop_by", "uid", "verdicts", "volume_tries", "waiting",
+        "removed", "reported", "settled", "state", "stop_by", "uid", "verdicts", "volume_tries", "waiting",
     )  # fmt: skip
 
     def __init__(self, node: HostedNode, pod: Any) -> None:
@@ -66,6 +66,8 @@ class PodWorker:
         self.admitted = False
         self.removed = False
         """The API object is gone."""
+        self.reported: Any = None
+        """The last status that was sent."""
         self.marked = False
         """Waits in the status writer's queue."""
         self.settled = False
@@ -93,7 +95,7 @@ class PodWorker:
             self.state is State.TERMINATED and pod.metadata.deletionTimestamp and not old.metadata.deletionTimestamp
         ) or _asks_more(old, pod):
             self.kick()
-        elif old.status != pod.status:
+        elif pod.status != self.reported:
             self.node.mark(self)
 
     def remove(self) -> None:
@@ -243,7 +245,7 @@ class PodWorker:
                 self.terminate_now(self._spec_grace())
                 return True
             self.wake_in(left)
-        if self.known.containers and pod_phase(pod, self.status(), False) in ("Failed", "Succeeded"):
+        if self.known.containers and has_ended(pod, self.known):
             self.terminate_now()
             return True
         return False

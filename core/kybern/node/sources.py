@@ -1,18 +1,21 @@
 """ConfigMaps and Secrets that pods refer to, read when a container needs them.
 
-A burst of pods that need the same object costs one request: an answer serves everyone who asks
-within a second. Nothing is listed or watched, so a node needs no right to more than its own pods'
-objects.
+Where the agent shares its process with controllers, their caches answer and only what these do not
+know is asked for. An agent of its own asks for each object by name, so that it needs no right to
+more than its pods' objects; a burst of pods that need the same one costs one request then, because
+an answer serves everyone who asks within a second.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kybern.api.errors import StatusError
 from kybern.client.interface import Client
 from kybern.clock import Clock
+from kybern.reconcile.interface import Informer
 
 K = TypeVar("K")
 
@@ -25,17 +28,21 @@ _MANY = 10_000
 class Sources:
     """Reads objects by name through a very short-lived cache."""
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, clock: Clock, shared: Callable[[type[Any]], Informer[Any]] | None = None) -> None:
+        """`shared`: kind -> the process's informer of it."""
         self._client = client
+        self._shared = shared
         self._clock = clock
         self._known: dict[tuple[type[Any], str, str], tuple[float, Any]] = {}
         self._asking: dict[tuple[type[Any], str, str], asyncio.Future[Any]] = {}
 
-    async def get(self, kind: type[K], namespace: str, name: str) -> K | None:
-        """The object, or None when there is none. Other refusals are raised."""
+    async def get(self, kind: type[K], namespace: str, name: str, max_age: float = _FRESH) -> K | None:
+        """The object as it was at most `max_age` seconds ago, or None when there is none. Other refusals are raised."""
+        if self._shared is not None and (cached := self._shared(kind).get(name, namespace)) is not None:
+            return cached
         key = (kind, namespace, name)
         known = self._known.get(key)
-        if known is not None and self._clock.monotonic() - known[0] < _FRESH:
+        if known is not None and self._clock.monotonic() - known[0] < max_age:
             found: K | None = known[1]
             return found
         asking = self._asking.get(key)

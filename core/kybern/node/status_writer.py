@@ -74,7 +74,7 @@ class StatusWriter:
         status = worker.status()
         if status != pod.status:
             changed = types.copy(pod)
-            changed.status = status
+            changed.status = worker.reported = status
             try:
                 written = await client.update_status(changed)
             except StatusError as error:

@@ -8,6 +8,9 @@ from kybern.node.sources import Sources
 
 __all__ = ["missing_volume"]
 
+_MAX_AGE = 30.0
+"""That an object exists may be known from so long ago; that it does not is asked anew."""
+
 
 async def missing_volume(pod: Any, sources: Sources) -> str:
     """What is wrong with the first volume that cannot be set up, in the kubelet's words; "" when all can."""
@@ -40,7 +43,7 @@ async def _problem(pod: Any, kind: str, reference: Any, sources: Sources) -> str
         return ""
     namespace = pod.metadata.namespace
     struct: type[Any] = ConfigMap if kind == "ConfigMap" else Secret
-    found: Any = await sources.get(struct, namespace, name)
+    found: Any = await sources.get(struct, namespace, name, _MAX_AGE)
     if found is None:
         return f'{kind.lower()} "{name}" not found'
     keys = {*(found.data or ()), *(getattr(found, "binaryData", None) or ())}
