@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kybern.clock import Clock, SystemClock
+from kybern.store import sqlite
 from kybern.store.interface import Op, Store, StoreError
 from kybern.store.sqlite import SqliteOptions, SqliteStore
 from kybern.testing.store import StoreContract
@@ -244,4 +245,16 @@ async def test_a_snapshot_that_cannot_be_written_leaves_nothing_behind(tmp_path:
     with pytest.raises(StoreError):
         await store.save(tmp_path / "folder")
     assert [name for name in os.listdir(tmp_path) if "folder" in name] == ["folder"]
+    await store.close()
+
+
+async def test_history_is_found_by_its_place_in_the_log(tmp_path: Path) -> None:
+    """Neither query may look at rows outside of the revisions asked for, however long the log is."""
+    store = await opened(tmp_path)
+    for query, arguments in ((sqlite.HISTORY, 5), (sqlite.BEFORE, 4)):
+        plan = await store._read(
+            lambda db, query=query, n=arguments: db.execute(f"EXPLAIN QUERY PLAN {query}", (1,) * n).fetchall()
+        )
+        tables = [step[3] for step in plan if " log " in step[3] or " old " in step[3]]
+        assert tables and all("USING INTEGER PRIMARY KEY" in step for step in tables)
     await store.close()

@@ -64,7 +64,7 @@ class SqliteOptions:
 
     max_pages: int = 0
     """Upper bound of the file's size in pages of 4 kB; 0: as large as the disk allows."""
-    checkpoint_pages: int = 4000
+    checkpoint_pages: int = 2000
     """Pages in the write-ahead log after which sqlite folds it into the file."""
 
 
