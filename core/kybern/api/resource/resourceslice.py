@@ -1,9 +1,79 @@
-"""ResourceSlice: resource `resourceslices.resource.k8s.io`."""
+"""ResourceSlice: devices that a driver offers on some nodes; several slices make a pool."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from kybern.api.core.volume_sources import validate_csi_driver_name
+from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind
-from kybern.api.table import AGE, NAME
+from kybern.api.lifecycle import spec_changed
+from kybern.api.resource.claims import each
+from kybern.api.resource.devices import DEVICES_MAX, validate_device, validate_location
+from kybern.api.table import AGE, NAME, age
+from kybern.api.validation import names
+from kybern.api.validation.metadata import validate_immutable
+
+POOL_NAME_MAX = 253
+COUNTER_SETS_MAX = 8
+SPEC = Path("spec")
+ONE_PLACE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
+
+
+def validate(obj: Any, errors: Errors) -> None:
+    spec = obj.spec
+    validate_csi_driver_name(spec.driver, errors, SPEC.child("driver"))
+    _validate_pool(spec.pool, errors, SPEC.child("pool"))
+    given = validate_location(spec, errors, SPEC)
+    if not given:
+        errors.required(SPEC, ONE_PLACE)
+    elif len(given) > 1:
+        errors.invalid(SPEC, f"{{{', '.join(given)}}}", f"{ONE_PLACE}, but multiple fields are set")
+    if spec.sharedCounters is not None and spec.devices is not None:
+        errors.invalid(SPEC, "", "only one of `sharedCounters` or `devices` is allowed")
+    for at, device in each(errors, SPEC.child("devices"), spec.devices, DEVICES_MAX, lambda d: d.name):
+        validate_device(device, bool(spec.perDeviceNodeSelection), errors, at)
+    counters = each(errors, SPEC.child("sharedCounters"), spec.sharedCounters, COUNTER_SETS_MAX, lambda c: c.name)
+    for at, counter_set in counters:
+        _validate_counters(counter_set, errors, at)
+
+
+def _validate_pool(pool: Any, errors: Errors, path: Path) -> None:
+    at = path.child("name")
+    if not pool.name:
+        errors.required(at)
+    else:
+        if len(pool.name) > POOL_NAME_MAX:
+            errors.too_long(at, POOL_NAME_MAX)
+        for part in pool.name.split("/"):
+            names.add_all(errors, at, part, names.dns1123_subdomain(part))
+    if pool.resourceSliceCount <= 0:
+        errors.invalid(path.child("resourceSliceCount"), pool.resourceSliceCount, "must be greater than zero")
+    if pool.generation < 0:
+        errors.invalid(path.child("generation"), pool.generation, "must be greater than or equal to zero")
+
+
+def _validate_counters(counter_set: Any, errors: Errors, path: Path) -> None:
+    if not counter_set.name:
+        errors.required(path.child("name"))
+    else:
+        names.add_all(errors, path.child("name"), counter_set.name, names.dns1123_label(counter_set.name))
+    if not counter_set.counters:
+        errors.required(path.child("counters"))
+    for name in counter_set.counters or ():
+        names.add_all(errors, path.child("counters").key(name), name, names.dns1123_label(name))
+
+
+def validate_update(new: Any, old: Any, errors: Errors) -> None:
+    for field in ("driver", "nodeName"):
+        validate_immutable(errors, SPEC.child(field), getattr(new.spec, field), getattr(old.spec, field))
+    validate_immutable(errors, SPEC.child("pool", "name"), new.spec.pool.name, old.spec.pool.name)
+
+
+def row(obj: Any, now: float) -> list[Any]:
+    spec = obj.spec
+    return [obj.metadata.name, spec.nodeName or "", spec.driver, spec.pool.name, age(obj.metadata.creationTimestamp, now)]
+
 
 KIND = Kind(
     group="resource.k8s.io",
@@ -11,11 +81,19 @@ KIND = Kind(
     kind="ResourceSlice",
     plural="resourceslices",
     namespaced=False,
+    validate=validate,
+    validate_update=validate_update,
+    spec_changed=spec_changed,
+    selectable={
+        "spec.nodeName": lambda obj: obj.spec.nodeName or "",
+        "spec.driver": lambda obj: obj.spec.driver or "",
+    },
     columns=(
         NAME,
-        Column("Node"),
-        Column("Driver"),
-        Column("Pool"),
+        Column("Node", field="ResourceSliceSpec.nodeName"),
+        Column("Driver", field="ResourceSliceSpec.driver"),
+        Column("Pool", field="ResourcePool.name"),
         AGE,
     ),
+    row=row,
 )

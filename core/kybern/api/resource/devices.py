@@ -1,0 +1,104 @@
+"""The devices that a ResourceSlice offers: names, attributes, capacities, where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kybern.api.field import Errors, Path
+from kybern.api.resource.claims import each, validate_attribute_name
+from kybern.api.validation import names
+from kybern.api.validation.labels import validate_label_key
+from kybern.api.validation.selectors import validate_node_selector
+
+__all__ = ["DEVICES_MAX", "validate_device", "validate_location"]
+
+DEVICES_MAX = 128
+DETAILS_MAX = 32
+"""Attributes and capacities of one device together."""
+TAINTS_MAX = 16
+TEXT_MAX = 64
+VALUES = ("string", "int", "bool", "version")
+EFFECTS = ("NoExecute", "NoSchedule", "None")
+ONLY_PER_DEVICE = (
+    "`nodeName`, `nodeSelector` and `allNodes` can only be set if `perDeviceNodeSelection` "
+    "is set to true in the ResourceSlice spec"
+)
+NEED_PER_DEVICE = (
+    "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when "
+    "`perDeviceNodeSelection` is set to true in the ResourceSlice spec"
+)
+
+
+def validate_device(device: Any, per_device: bool, errors: Errors, path: Path) -> None:
+    """One device. `per_device`: whether each says for itself on which nodes it can be used."""
+    names.add_all(errors, path.child("name"), device.name, names.dns1123_label(device.name))
+    attributes, capacity = device.attributes or {}, device.capacity or {}
+    if len(attributes) + len(capacity) > DETAILS_MAX:
+        text = f"the total number of attributes and capacities must not exceed {DETAILS_MAX}"
+        errors.invalid(path, len(attributes) + len(capacity), text)
+    for name, attribute in attributes.items():
+        at = path.child("attributes").key(name)
+        validate_attribute_name(name, errors, at)
+        _validate_attribute(attribute, errors, at)
+    for name in capacity:
+        validate_attribute_name(name, errors, path.child("capacity").key(name))
+    for at, taint in each(errors, path.child("taints"), device.taints, TAINTS_MAX):
+        _validate_taint(taint, errors, at)
+    _validate_own_location(device, per_device, errors, path)
+
+
+def _validate_attribute(attribute: Any, errors: Errors, path: Path) -> None:
+    given = [field for field in VALUES if getattr(attribute, field) is not None]
+    if len(given) != 1:
+        shown = "" if not given else attribute
+        errors.invalid(path, shown, "exactly one value must be specified")
+        return
+    value = getattr(attribute, given[0])
+    if given[0] in ("string", "version") and len(value.encode()) > TEXT_MAX:
+        errors.too_long(path.child(given[0]), TEXT_MAX)
+
+
+def _validate_taint(taint: Any, errors: Errors, path: Path) -> None:
+    validate_label_key(errors, path.child("key"), taint.key)
+    if taint.value:
+        names.add_all(errors, path.child("value"), taint.value, names.label_value(taint.value))
+    if not taint.effect:
+        errors.required(path.child("effect"))
+    elif taint.effect not in EFFECTS:
+        errors.not_supported(path.child("effect"), taint.effect, EFFECTS)
+
+
+def _validate_own_location(device: Any, per_device: bool, errors: Errors, path: Path) -> None:
+    if not per_device:
+        if device.nodeName is not None or device.nodeSelector is not None or device.allNodes is not None:
+            errors.invalid(path, None, ONLY_PER_DEVICE)
+        return
+    given = validate_location(device, errors, path)
+    if not given:
+        errors.required(path, NEED_PER_DEVICE)
+    elif len(given) > 1:
+        errors.invalid(path, f"{{{', '.join(given)}}}", NEED_PER_DEVICE)
+
+
+def validate_location(place: Any, errors: Errors, path: Path) -> list[str]:
+    """Check the ways in which a slice or device says where it is; the names of those that are used."""
+    given = []
+    if place.nodeName:
+        given.append("`nodeName`")
+        names.add_all(errors, path.child("nodeName"), place.nodeName, names.dns1123_subdomain(place.nodeName))
+    elif place.nodeName is not None:
+        errors.invalid(path.child("nodeName"), "", "must be either unset or set to a non-empty string")
+    if place.nodeSelector is not None:
+        given.append("`nodeSelector`")
+        validate_node_selector(errors, path.child("nodeSelector"), place.nodeSelector)
+        terms = place.nodeSelector.nodeSelectorTerms or []
+        if len(terms) != 1:
+            at = path.child("nodeSelector", "nodeSelectorTerms")
+            errors.invalid(at, terms, "must have exactly one node selector term")
+    for field in ("allNodes", "perDeviceNodeSelection"):
+        value = getattr(place, field, None)
+        if value:
+            given.append(f"`{field}`")
+        elif value is not None:
+            errors.invalid(path.child(field), value, "must be either unset or set to true")
+    return given
