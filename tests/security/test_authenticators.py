@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.security.security_world import World, plain
 
 from kybern.api.core import Secret
 from kybern.api.errors import StatusError
@@ -22,6 +21,7 @@ from kybern_auth_builtin.anonymous import AnonymousAuthenticator
 from kybern_auth_builtin.bootstrap_token import BootstrapTokenAuthenticator
 from kybern_auth_builtin.certificate import CertificateAuthenticator
 from kybern_auth_builtin.token_file import TokenFileAuthenticator, read_token_file
+from tests.security.world import World, plain
 
 pytestmark = pytest.mark.anyio
 

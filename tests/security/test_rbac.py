@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.security.security_world import ADMIN, JANE, World, plain
 
 from kybern.api import types
 from kybern.api.errors import StatusError
@@ -18,6 +17,7 @@ from kybern_auth_builtin.default_policy import default_policy
 from kybern_auth_builtin.masters import MastersAuthorizer
 from kybern_auth_builtin.rbac import Grants, RBACAuthorizer, RoleRef, grants
 from kybern_auth_builtin.rules import path_matches
+from tests.security.world import ADMIN, JANE, World, plain
 
 RBAC = "rbac.authorization.k8s.io/v1/"
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
-from tests.security.security_world import JANE, World, plain
 
 from kybern.api.core import Node, Pod, Secret, ServiceAccount
 from kybern.api.errors import StatusError
@@ -29,6 +28,7 @@ from kybern_auth_builtin.service_account import ServiceAccountAuthenticator
 from kybern_auth_builtin.service_account_tokens import TokenChecker
 from kybern_auth_builtin.token_keys import BadToken, TokenKeys
 from kybern_auth_builtin.token_request import TokenIssuer
+from tests.security.world import JANE, World, plain
 
 pytestmark = pytest.mark.anyio
 
