@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.scheduler.scheduling import Cluster, Running, node, pod
 
 from kybern.clock import settle
+from tests.scheduler.scheduling import Cluster, Running, node, pod
 
 pytestmark = pytest.mark.anyio
 
