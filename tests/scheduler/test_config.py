@@ -69,7 +69,7 @@ def test_everything_can_be_switched_off_at_a_point() -> None:
 
 def test_weights_are_given_per_profile() -> None:
     found = profile({"multiPoint": {"enabled": [{"name": "NodeAffinity", "weight": 9}]}})
-    assert dict((p.name, w) for p, w in found.scorers)["NodeAffinity"] == 9
+    assert {p.name: w for p, w in found.scorers}["NodeAffinity"] == 9
     assert names(found.filters).index("NodeAffinity") == 3
 
 

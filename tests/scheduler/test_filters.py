@@ -8,7 +8,7 @@ import pytest
 
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Code, CycleState
-from tests.scheduler.scheduling import Cluster, node, pod
+from tests.scheduler.world import Cluster, node, pod
 
 TAINT = ("dedicated", "db", "NoSchedule")
 NOT_READY = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}

@@ -12,7 +12,7 @@ from kybern.clock import VirtualClock, settle
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Action, ClusterEvent, Code, Hint, Policy, Resource, Status
 from kybern.scheduler.queue import QueuedPod, SchedulingQueue
-from tests.scheduler.scheduling import pod
+from tests.scheduler.world import pod
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from kybern.api import types
 from kybern.api.core import Pod
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.requests import pod_requests
-from tests.scheduler.scheduling import pod
+from tests.scheduler.world import pod
 
 
 def container(name: str, cpu: str | None = None, memory: str | None = None, **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import CycleState, normalized
 from kybern.scheduler.snapshot import Candidates
-from tests.scheduler.scheduling import Cluster, node, pod
+from tests.scheduler.world import Cluster, node, pod
 
 GIB = 1024**3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kybern.clock import settle
-from tests.scheduler.scheduling import Cluster, Running, node, pod
+from tests.scheduler.world import Cluster, Running, node, pod
 
 pytestmark = pytest.mark.anyio
 
