@@ -237,6 +237,16 @@ def test_a_tls_client_is_known_by_its_certificate_and_a_strangers_handshake_fail
         handshake(pki, stranger)
 
 
+@pytest.mark.parametrize("usages", [["client auth"], ["digital signature", "client auth"]])
+def test_a_signed_request_makes_a_tls_client(pki: PKI, tmp_path: Path, usages: list[str]) -> None:
+    key = issue.new_key()
+    (tmp_path / "pair").write_bytes(issue.key_pem(key) + pki.sign(request(key=key), usages))
+    client = pki.client_ssl_context()
+    client.load_cert_chain(tmp_path / "pair")
+    der = handshake(pki, client)
+    assert der is not None and read_certificate(der).common_name == "joe"
+
+
 def test_an_expired_certificate_passes_the_handshake_for_the_authenticator_to_answer(pki: PKI) -> None:
     # The machine's real time is long after the virtual clock's year, so this certificate is expired for OpenSSL.
     pair = pki.issue_client("joe", lifetime=60)

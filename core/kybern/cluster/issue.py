@@ -136,7 +136,10 @@ class Authority:
         end = min(now + lifetime, self._certificate.not_valid_after_utc.timestamp())
         builder = _builder(subject, self._certificate.subject, public, now, end)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_key_usage(usages), critical=True)
+        flags = _key_usage(usages)
+        if flags != _key_usage(()):
+            # An extension that allows nothing would forbid what the extended usages allow.
+            builder = builder.add_extension(flags, critical=True)
         if extended := [_EXTENDED_USAGES[u] for u in usages if u in _EXTENDED_USAGES]:
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
         own = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
