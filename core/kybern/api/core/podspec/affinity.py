@@ -19,10 +19,8 @@ WHEN = ("DoNotSchedule", "ScheduleAnyway")
 POLICIES = ("Honor", "Ignore")
 
 
-def validate_affinity(errors: Errors, path: Path, affinity: Any | None) -> None:
+def validate_affinity(errors: Errors, path: Path, affinity: Any) -> None:
     """Affinity to nodes and to other pods."""
-    if affinity is None:
-        return
     if affinity.nodeAffinity is not None:
         _validate_node_affinity(errors, path.child("nodeAffinity"), affinity.nodeAffinity)
     for field in ("podAffinity", "podAntiAffinity"):

@@ -17,6 +17,7 @@ MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 RESTART_POLICIES = ("Always", "Never", "OnFailure")
 RULE_ACTIONS = ("Restart", "RestartAllContainers")
 RULES_MAX = 20
+PORT_MAX = 65535
 NOT_EPHEMERAL = "cannot be set for an Ephemeral Container"
 ONLY_SIDECAR = "may not be set for init containers without restartPolicy=Always"
 
@@ -95,28 +96,36 @@ def _claim_name(errors: Errors, path: Path, name: str, seen: set[str]) -> None:
 def _validate_common(errors: Errors, path: Path, container: Any, context: PodContext) -> None:
     if not container.name:
         errors.required(path.child("name"))
-    else:
-        names.add_all(errors, path.child("name"), container.name, names.dns1123_label(container.name))
+    elif faults := names.dns1123_label(container.name):
+        names.add_all(errors, path.child("name"), container.name, faults)
     if not container.image:
         errors.required(path.child("image"))
-    _one_of(errors, path.child("terminationMessagePolicy"), container.terminationMessagePolicy, MESSAGE_POLICIES)
-    _validate_ports(errors, path.child("ports"), container.ports)
-    env.validate_env(errors, path.child("env"), container.env)
-    env.validate_env_from(errors, path.child("envFrom"), container.envFrom)
-    mounts.validate_mounts(errors, path.child("volumeMounts"), container, context)
-    mounts.validate_devices(errors, path.child("volumeDevices"), container, context)
-    _one_of(errors, path.child("imagePullPolicy"), container.imagePullPolicy, PULL_POLICIES)
+    _one_of(errors, path, "terminationMessagePolicy", container.terminationMessagePolicy, MESSAGE_POLICIES)
+    if container.ports:
+        _validate_ports(errors, path.child("ports"), container.ports)
+    if container.env:
+        env.validate_env(errors, path.child("env"), container.env)
+    if container.envFrom:
+        env.validate_env_from(errors, path.child("envFrom"), container.envFrom)
+    if container.volumeMounts:
+        mounts.validate_mounts(errors, path.child("volumeMounts"), container, context)
+    if container.volumeDevices:
+        mounts.validate_devices(errors, path.child("volumeDevices"), container, context)
+    _one_of(errors, path, "imagePullPolicy", container.imagePullPolicy, PULL_POLICIES)
     resources.validate_resources(errors, path.child("resources"), container.resources, context.claims)
-    resources.validate_resize_policy(errors, path.child("resizePolicy"), container.resizePolicy, context.restart_policy)
-    security.validate_container_security(errors, path.child("securityContext"), container.securityContext, context.host_users)
+    if container.resizePolicy:
+        resources.validate_resize_policy(errors, path.child("resizePolicy"), container.resizePolicy, context.restart_policy)
+    if container.securityContext is not None:
+        at = path.child("securityContext")
+        security.validate_container_security(errors, at, container.securityContext, context.host_users)
     _validate_restart_policy(errors, path, container)
 
 
-def _one_of(errors: Errors, path: Path, value: str | None, supported: tuple[str, ...]) -> None:
+def _one_of(errors: Errors, path: Path, field: str, value: str | None, supported: tuple[str, ...]) -> None:
     if not value:
-        errors.required(path)
+        errors.required(path.child(field))
     elif value not in supported:
-        errors.not_supported(path, value, supported)
+        errors.not_supported(path.child(field), value, supported)
 
 
 def _validate_hooks(errors: Errors, path: Path, container: Any, context: PodContext, os: str) -> None:
@@ -137,11 +146,12 @@ def _validate_ports(errors: Errors, path: Path, found: Sequence[Any] | None) -> 
             seen.add(port.name)
         if not port.containerPort:
             errors.required(at.child("containerPort"))
-        else:
+        elif not 0 < port.containerPort <= PORT_MAX:
             ports.validate_port_number(errors, at.child("containerPort"), port.containerPort)
         if port.hostPort:
             ports.validate_port_number(errors, at.child("hostPort"), port.hostPort)
-        ports.validate_protocol(errors, at.child("protocol"), port.protocol)
+        if port.protocol not in ports.PROTOCOLS:
+            ports.validate_protocol(errors, at.child("protocol"), port.protocol)
 
 
 def _validate_host_ports(errors: Errors, path: Path, containers: Iterable[Any]) -> None:

@@ -17,25 +17,25 @@ NOT_NEGATIVE = "must be greater than or equal to 0"
 
 def validate_probes(errors: Errors, path: Path, container: Any, grace_seconds: int) -> None:
     """Liveness, readiness and startup probe of one container."""
-    _validate_probe(errors, path.child("livenessProbe"), container.livenessProbe, grace_seconds)
-    _needs_one_success(errors, path.child("livenessProbe"), container.livenessProbe)
-    _validate_probe(errors, path.child("readinessProbe"), container.readinessProbe, grace_seconds)
-    readiness = container.readinessProbe
-    if readiness is not None and readiness.terminationGracePeriodSeconds is not None:
-        at = path.child("readinessProbe", "terminationGracePeriodSeconds")
-        errors.invalid(at, readiness.terminationGracePeriodSeconds, "must not be set for readinessProbes")
-    _validate_probe(errors, path.child("startupProbe"), container.startupProbe, grace_seconds)
-    _needs_one_success(errors, path.child("startupProbe"), container.startupProbe)
+    for field in ("livenessProbe", "readinessProbe", "startupProbe"):
+        probe = getattr(container, field)
+        if probe is None:
+            continue
+        at = path.child(field)
+        _validate_probe(errors, at, probe, grace_seconds)
+        if field != "readinessProbe":
+            _needs_one_success(errors, at, probe)
+        elif probe.terminationGracePeriodSeconds is not None:
+            text = "must not be set for readinessProbes"
+            errors.invalid(at.child("terminationGracePeriodSeconds"), probe.terminationGracePeriodSeconds, text)
 
 
-def _needs_one_success(errors: Errors, path: Path, probe: Any | None) -> None:
-    if probe is not None and probe.successThreshold != 1:
+def _needs_one_success(errors: Errors, path: Path, probe: Any) -> None:
+    if probe.successThreshold != 1:
         errors.invalid(path.child("successThreshold"), probe.successThreshold or 0, "must be 1")
 
 
-def _validate_probe(errors: Errors, path: Path, probe: Any | None, grace_seconds: int) -> None:
-    if probe is None:
-        return
+def _validate_probe(errors: Errors, path: Path, probe: Any, grace_seconds: int) -> None:
     _validate_handler(errors, path, probe, ("exec", "httpGet", "tcpSocket", "grpc"), grace_seconds)
     for field in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
         value = getattr(probe, field) or 0
@@ -101,7 +101,7 @@ _ACTIONS = {"exec": _validate_exec, "httpGet": _validate_http, "tcpSocket": _val
 
 
 def _validate_sleep(errors: Errors, path: Path, action: Any, grace_seconds: int) -> None:
-    if grace_seconds >= 0 and not 0 <= action.seconds <= grace_seconds:
+    if not 0 <= action.seconds <= grace_seconds:
         limit = f"must be non-negative and less than terminationGracePeriodSeconds ({grace_seconds})"
         errors.invalid(path, action.seconds, limit)
 

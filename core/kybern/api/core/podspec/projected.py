@@ -40,8 +40,10 @@ def validate_items(errors: Errors, path: Path, items: Sequence[Any] | None) -> N
             errors.required(at.child("key"))
         if not item.path:
             errors.required(at.child("path"))
-        validate_file_path(errors, at.child("path"), item.path)
-        validate_mode(errors, at.child("mode"), item.mode)
+        else:
+            validate_file_path(errors, at.child("path"), item.path)
+        if item.mode is not None:
+            validate_mode(errors, at.child("mode"), item.mode)
 
 
 def validate_downward_file(errors: Errors, path: Path, file: Any) -> None:

@@ -22,17 +22,21 @@ def validate_resources(errors: Errors, path: Path, wanted: Any, claims: frozense
     """ResourceRequirements: names, amounts, and requests within limits."""
     limits, requests = wanted.limits or {}, wanted.requests or {}
     for name, amount in limits.items():
-        _validate_amount(errors, path.child("limits").key(name), name, amount)
+        _validate_amount(errors, path, "limits", name, amount)
     for name, amount in requests.items():
-        _validate_amount(errors, path.child("requests").key(name), name, amount)
+        _validate_amount(errors, path, "requests", name, amount)
         _validate_limit(errors, path, name, amount, limits)
     named = {*limits, *requests}
-    if any(map(rules.is_hugepages, named)) and named.isdisjoint(COMPUTE):
+    if named and named.isdisjoint(COMPUTE) and any(map(rules.is_hugepages, named)):
         errors.forbidden(path, "HugePages require cpu or memory")
-    _validate_claim_names(errors, path.child("claims"), wanted.claims, claims)
+    if wanted.claims:
+        _validate_claim_names(errors, path.child("claims"), wanted.claims, claims)
 
 
-def _validate_amount(errors: Errors, path: Path, name: str, amount: str) -> None:
+def _validate_amount(errors: Errors, path: Path, side: str, name: str, amount: str) -> None:
+    if name in rules.CONTAINER and not amount.startswith("-"):
+        return  # nearly always so
+    path = path.child(side).key(name)
     rules.validate_container_resource_name(errors, path, name)
     rules.validate_quantity(errors, path, name, amount)
     if rules.is_hugepages(name):
@@ -50,8 +54,10 @@ def _validate_pages(errors: Errors, path: Path, name: str, amount: str) -> None:
 
 
 def _validate_limit(errors: Errors, path: Path, name: str, amount: str, limits: Mapping[str, str]) -> None:
-    overcommit = rules.is_native(name) and not rules.is_hugepages(name)
     limit = limits.get(name)
+    if limit == amount:
+        return
+    overcommit = rules.is_native(name) and not rules.is_hugepages(name)
     if limit is None:
         if not overcommit:
             errors.required(path.child("limits"), "Limit must be set for non overcommitable resources")
@@ -99,10 +105,8 @@ def validate_resize_policy(errors: Errors, path: Path, policies: Sequence[Any] |
 
 
 def validate_pod_resources(errors: Errors, path: Path, spec: Any, context: PodContext) -> None:
-    """Resources of the pod as a whole (KEP-2837): only compute, no less than its containers ask for."""
-    wanted = spec.resources
-    if wanted is None:
-        return
+    """Resources of the pod as a whole (KEP-2837): only compute, no less than its containers ask for. `path`: the spec."""
+    wanted, spec_path, path = spec.resources, path, path.child("resources")
     if wanted.claims:
         errors.forbidden(path.child("claims"), "claims not supported at pod-level")
     validate_resources(errors, path, wanted, context.claims)
@@ -115,7 +119,7 @@ def validate_pod_resources(errors: Errors, path: Path, spec: Any, context: PodCo
         if given is not None and quantity.parse(amount) > quantity.parse(given):
             text = f"must be greater than or equal to aggregate container requests of {amount}"
             errors.invalid(path.child("requests").key(name), given, text)
-    _validate_container_limits(errors, path, spec)
+    _validate_container_limits(errors, spec_path, spec)
 
 
 def _validate_container_limits(errors: Errors, path: Path, spec: Any) -> None:
@@ -124,7 +128,7 @@ def _validate_container_limits(errors: Errors, path: Path, spec: Any) -> None:
             for i, container in enumerate(getattr(spec, field) or ()):
                 own = (container.resources.limits or {}).get(name)
                 if own is not None and quantity.parse(own) > quantity.parse(limit):
-                    at = Path(str(path).rpartition(".")[0]).child(field).index(i).child("resources", "limits").key(name)
+                    at = path.child(field).index(i).child("resources", "limits").key(name)
                     errors.invalid(at, own, f"must be less than or equal to pod limits of {limit}")
 
 

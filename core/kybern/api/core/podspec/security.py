@@ -21,9 +21,21 @@ _sysctl = re.compile(rf"({_SYSCTL_PART}[./])*{_SYSCTL_PART}").fullmatch
 _HOST_IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 
 
-def _validate_id(errors: Errors, path: Path, value: int | None) -> None:
-    if value is not None and not 0 <= value <= ID_MAX:
-        errors.invalid(path, value, ID_RANGE)
+def _validate_ids(errors: Errors, path: Path, security: Any, *fields: str) -> None:
+    for field in fields:
+        value = getattr(security, field)
+        if value is not None and not 0 <= value <= ID_MAX:
+            errors.invalid(path.child(field), value, ID_RANGE)
+
+
+def _validate_profiles(errors: Errors, path: Path, security: Any) -> None:
+    """What pods and containers can both say about seccomp, Windows and AppArmor."""
+    if security.seccompProfile is not None:
+        validate_seccomp(errors, path.child("seccompProfile"), security.seccompProfile)
+    if security.windowsOptions is not None:
+        validate_windows_options(errors, path.child("windowsOptions"), security.windowsOptions)
+    if security.appArmorProfile is not None:
+        validate_app_armor(errors, path.child("appArmorProfile"), security.appArmorProfile)
 
 
 def validate_pod_security(errors: Errors, path: Path, spec: Any) -> None:
@@ -34,19 +46,17 @@ def validate_pod_security(errors: Errors, path: Path, spec: Any) -> None:
         errors.invalid(at, True, "ShareProcessNamespace and HostPID cannot both be enabled")
     if security is None:
         return
-    _validate_id(errors, path.child("fsGroup"), security.fsGroup)
-    _validate_id(errors, path.child("runAsUser"), security.runAsUser)
-    _validate_id(errors, path.child("runAsGroup"), security.runAsGroup)
+    _validate_ids(errors, path, security, "fsGroup", "runAsUser", "runAsGroup")
     for i, group in enumerate(security.supplementalGroups or ()):
-        _validate_id(errors, path.child("supplementalGroups").index(i), group)
-    _validate_sysctls(errors, path.child("sysctls"), spec)
+        if not 0 <= group <= ID_MAX:
+            errors.invalid(path.child("supplementalGroups").index(i), group, ID_RANGE)
+    if security.sysctls:
+        _validate_sysctls(errors, path.child("sysctls"), spec)
     for field, supported in _POLICIES.items():
         value = getattr(security, field)
         if value is not None and value not in supported:
             errors.not_supported(path.child(field), value, supported)
-    validate_seccomp(errors, path.child("seccompProfile"), security.seccompProfile)
-    validate_windows_options(errors, path.child("windowsOptions"), security.windowsOptions)
-    validate_app_armor(errors, path.child("appArmorProfile"), security.appArmorProfile)
+    _validate_profiles(errors, path, security)
 
 
 _POLICIES = {
@@ -58,8 +68,6 @@ _POLICIES = {
 
 def validate_host_network(errors: Errors, path: Path, spec: Any, is_pod: bool) -> None:
     """On the host's network a container's port is the host's: both must be the same. `path`: the containers."""
-    if not spec.hostNetwork:
-        return
     for i, container in enumerate(spec.containers or ()):
         for j, port in enumerate(container.ports or ()):
             host = port.hostPort or 0
@@ -93,21 +101,16 @@ def _dotted(name: str) -> str:
     return name.translate(str.maketrans("./", "/."))
 
 
-def validate_container_security(errors: Errors, path: Path, security: Any | None, host_users: bool) -> None:
+def validate_container_security(errors: Errors, path: Path, security: Any, host_users: bool) -> None:
     """A container's SecurityContext."""
-    if security is None:
-        return
-    _validate_id(errors, path.child("runAsUser"), security.runAsUser)
-    _validate_id(errors, path.child("runAsGroup"), security.runAsGroup)
+    _validate_ids(errors, path, security, "runAsUser", "runAsGroup")
     if security.procMount is not None:
         if security.procMount not in ("Default", "Unmasked"):
             errors.not_supported(path.child("procMount"), security.procMount, ("Default", "Unmasked"))
         if host_users and security.procMount == "Unmasked":
             errors.invalid(path.child("procMount"), security.procMount, "`hostUsers` must be false to use `Unmasked`")
-    validate_seccomp(errors, path.child("seccompProfile"), security.seccompProfile)
     _validate_escalation(errors, path, security)
-    validate_windows_options(errors, path.child("windowsOptions"), security.windowsOptions)
-    validate_app_armor(errors, path.child("appArmorProfile"), security.appArmorProfile)
+    _validate_profiles(errors, path, security)
 
 
 def _validate_escalation(errors: Errors, path: Path, security: Any) -> None:
@@ -121,10 +124,8 @@ def _validate_escalation(errors: Errors, path: Path, security: Any) -> None:
         errors.invalid(path, security, text)
 
 
-def validate_seccomp(errors: Errors, path: Path, profile: Any | None) -> None:
+def validate_seccomp(errors: Errors, path: Path, profile: Any) -> None:
     """A SeccompProfile."""
-    if profile is None:
-        return
     if not profile.type:
         errors.required(path.child("type"), "type is required when seccompProfile is set")
     elif profile.type not in PROFILE_TYPES:
@@ -139,10 +140,8 @@ def validate_seccomp(errors: Errors, path: Path, profile: Any | None) -> None:
         errors.invalid(at, profile, "can only be set when seccomp type is Localhost")
 
 
-def validate_app_armor(errors: Errors, path: Path, profile: Any | None) -> None:
+def validate_app_armor(errors: Errors, path: Path, profile: Any) -> None:
     """An AppArmorProfile."""
-    if profile is None:
-        return
     at, local = path.child("localhostProfile"), profile.localhostProfile
     if profile.type == "Localhost":
         if not local:
@@ -160,10 +159,8 @@ def validate_app_armor(errors: Errors, path: Path, profile: Any | None) -> None:
         errors.not_supported(path.child("type"), profile.type, PROFILE_TYPES)
 
 
-def validate_windows_options(errors: Errors, path: Path, options: Any | None) -> None:
+def validate_windows_options(errors: Errors, path: Path, options: Any) -> None:
     """Settings of Windows containers."""
-    if options is None:
-        return
     name = options.gmsaCredentialSpecName
     if name is not None:
         names.add_all(errors, path.child("gmsaCredentialSpecName"), name, names.dns1123_subdomain(name))

@@ -33,8 +33,6 @@ def _all_containers(path: Path, spec: Any) -> Iterator[tuple[Path, Any]]:
 
 def validate_os(errors: Errors, path: Path, spec: Any) -> None:
     """The OS a pod names, and that it uses no feature of the other one."""
-    if spec.os is None:
-        return
     at = path.child("os")
     if not spec.os.name:
         errors.required(at.child("name"), "cannot be empty")
@@ -78,11 +76,15 @@ def _host_process(security: Any | None) -> bool | None:
     return options.hostProcess if options is not None else None
 
 
+def _any_host_process(spec: Any) -> bool:
+    fields = (spec.containers, spec.initContainers, spec.ephemeralContainers)
+    return any(_host_process(container.securityContext) for found in fields if found for container in found)
+
+
 def validate_host_process(errors: Errors, path: Path, spec: Any) -> None:
     """Windows host processes: all containers or none, and only on the host's network."""
     pod = _host_process(spec.securityContext)
-    own = [_host_process(container.securityContext) for _, container in _all_containers(path, spec)]
-    if not pod and not any(own):
+    if not pod and not _any_host_process(spec):
         return
     for at, container in _all_containers(path, spec):
         mine = _host_process(container.securityContext)
@@ -97,9 +99,7 @@ def validate_host_process(errors: Errors, path: Path, spec: Any) -> None:
 
 
 def validate_host_users(errors: Errors, path: Path, spec: Any) -> None:
-    """A pod with its own user namespace may not share the host's other namespaces, nor use raw devices."""
-    if spec.hostUsers is not False:
-        return
+    """A pod with its own user namespace (hostUsers false) may not share the host's others, nor use raw devices."""
     for i, container in enumerate(spec.containers or ()):
         if container.volumeDevices:
             at = path.child("containers").index(i).child("volumeDevices")

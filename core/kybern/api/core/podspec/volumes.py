@@ -37,8 +37,8 @@ def validate_volumes(errors: Errors, path: Path, volumes: Sequence[Any] | None, 
         _validate_source(found, at, volume, pod_name)
         if not volume.name:
             found.required(at.child("name"))
-        else:
-            names.add_all(found, at.child("name"), volume.name, names.dns1123_label(volume.name))
+        elif faults := names.dns1123_label(volume.name):
+            names.add_all(found, at.child("name"), volume.name, faults)
         if volume.name in valid:
             found.duplicate(at.child("name"), volume.name)
         if not found:

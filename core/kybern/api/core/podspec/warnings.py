@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from kybern.api import quantity
 from kybern.api.core.podspec.affinity import PREFERRED, REQUIRED
-from kybern.api.field import Path
+from kybern.api.field import Path, go_quote
 from kybern.api.validation import names
 
 __all__ = ["pod_warnings", "template_warnings"]
@@ -53,17 +52,22 @@ def template_warnings(template: Any, path: Path, old: Any | None = None) -> list
 
 
 def _all(metadata: Any, spec: Any, path: Path, *, is_template: bool) -> list[str]:
-    found = [*_labels(spec, path), *_affinity(spec, path), *_spread(spec, path)]
-    annotations = path.child("metadata", "annotations") if is_template else Path("metadata").child("annotations")
-    for key, text in DEPRECATED_ANNOTATIONS.items():
-        if key in (metadata.annotations or {}):
-            found.append(f"{annotations.key(key)}: {text}")
-    found += _volumes(spec, path)
-    for i, alias in enumerate(spec.hostAliases or ()):
-        found += _duplicates(path.child("hostAliases").index(i).child("hostnames"), alias.hostnames or ())
-    for i, reference in enumerate(spec.imagePullSecrets or ()):
-        if not reference.name:
-            found.append(f'{path.child("imagePullSecrets").index(i).child("name")}: invalid empty name ""')
+    found: list[str] = []
+    if spec.nodeSelector:
+        found += _labels(spec, path)
+    if spec.affinity is not None:
+        found += _affinity(spec.affinity, path.child("affinity"))
+    if spec.topologySpreadConstraints:
+        found += _spread(spec, path)
+    if metadata.annotations:
+        at = path.child("metadata") if is_template else Path("metadata")
+        found += _annotations(metadata.annotations, at.child("annotations"))
+    if spec.volumes:
+        found += _volumes(spec, path)
+    if spec.hostAliases:
+        found += _duplicates(path.child("hostAliases"), "ip", spec.hostAliases)
+    if spec.imagePullSecrets:
+        found += _pull_secrets(spec.imagePullSecrets, path.child("imagePullSecrets"))
     found += _containers(spec, path)
     if (spec.terminationGracePeriodSeconds or 0) < 0:
         at = path.child("terminationGracePeriodSeconds")
@@ -71,10 +75,26 @@ def _all(metadata: Any, spec: Any, path: Path, *, is_template: bool) -> list[str
     return found
 
 
-def _duplicates(path: Path, values: Any) -> Iterator[str]:
-    for i, value in enumerate(values):
-        if value in values[:i]:
-            yield f'{path.index(i)}: duplicate "{value}"'
+def _annotations(annotations: Mapping[str, str], path: Path) -> Iterator[str]:
+    for key, text in DEPRECATED_ANNOTATIONS.items():
+        if key in annotations:
+            yield f"{path.key(key)}: {text}"
+
+
+def _pull_secrets(references: list[Any], path: Path) -> Iterator[str]:
+    yield from _duplicates(path, "name", references)
+    for i, reference in enumerate(references):
+        if not reference.name:
+            yield f'{path.index(i).child("name")}: invalid empty name ""'
+
+
+def _duplicates(path: Path, field: str, items: Iterable[Any]) -> Iterator[str]:
+    seen: set[str] = set()
+    for i, item in enumerate(items):
+        value = getattr(item, field)
+        if value in seen:
+            yield f"{path.index(i).child(field)}: duplicate {field} {go_quote(value or '')}"
+        seen.add(value)
 
 
 def _labels(spec: Any, path: Path) -> Iterator[str]:
@@ -83,11 +103,7 @@ def _labels(spec: Any, path: Path) -> Iterator[str]:
             yield f"{path.child('nodeSelector').key(key)}: {text}"
 
 
-def _affinity(spec: Any, path: Path) -> Iterator[str]:
-    affinity = spec.affinity
-    if affinity is None:
-        return
-    path = path.child("affinity")
+def _affinity(affinity: Any, path: Path) -> Iterator[str]:
     if affinity.nodeAffinity is not None:
         yield from _node_affinity(affinity.nodeAffinity, path.child("nodeAffinity"))
     for field in ("podAffinity", "podAntiAffinity"):
@@ -135,47 +151,66 @@ def _spread(spec: Any, path: Path) -> Iterator[str]:
 
 
 def _volumes(spec: Any, path: Path) -> Iterator[str]:
-    for i, volume in enumerate(spec.volumes or ()):
-        at = path.child("volumes").index(i)
+    for i, volume in enumerate(spec.volumes):
         for field, text in DEPRECATED_VOLUMES.items():
             if getattr(volume, field) is not None:
-                yield f"{at.child(field)}: {text}"
-        projected = volume.projected
-        sources = projected.sources or () if projected is not None else ()
-        if any(all(getattr(s, f) is None for f in s.__struct_fields__) for s in sources):
+                yield f"{path.child('volumes').index(i).child(field)}: {text}"
+        sources = volume.projected.sources or () if volume.projected is not None else ()
+        if any(all(getattr(source, field) is None for field in source.__struct_fields__) for source in sources):
             yield f'volume "{volume.name}" (Projected) has no sources provided'
+        for kind, items in _file_sources(volume):
+            for file in _overlaps([item.path for item in items]):
+                yield f'volume "{volume.name}" ({kind}): overlapping paths: "{file}" with "{file}"'
+
+
+def _file_sources(volume: Any) -> Iterator[tuple[str, Iterable[Any]]]:
+    if volume.configMap is not None:
+        yield f'ConfigMap "{volume.configMap.name or ""}"', volume.configMap.items or ()
+    if volume.secret is not None:
+        yield f'Secret "{volume.secret.secretName or ""}"', volume.secret.items or ()
+    if volume.downwardAPI is not None:
+        yield "DownwardAPI", volume.downwardAPI.items or ()
+
+
+def _overlaps(paths: list[str]) -> Iterator[str]:
+    for i, path in enumerate(paths):
+        if path in paths[:i]:
+            yield path
 
 
 def _containers(spec: Any, path: Path) -> Iterator[str]:
     ports: dict[tuple[str, int], Path] = {}
     for field in ("initContainers", "containers"):
         for i, container in enumerate(getattr(spec, field) or ()):
-            at = path.child(field).index(i)
-            yield from _env(container, at)
-            yield from _amounts(container.resources, at.child("resources"))
-            yield from _ports(container, at, ports if field == "containers" else {})
+            yield from _amounts(container.resources, path, field, i)
+            if container.env and len(container.env) > 1:
+                yield from _env(container.env, path.child(field).index(i).child("env"))
+            if container.ports:
+                at = path.child(field).index(i).child("ports")
+                yield from _ports(container.ports, at, ports if field == "containers" else {})
 
 
-def _env(container: Any, path: Path) -> Iterator[str]:
+def _env(variables: list[Any], path: Path) -> Iterator[str]:
     seen: set[str] = set()
-    for i, variable in enumerate(container.env or ()):
+    for i, variable in enumerate(variables):
         if variable.name in seen:
-            at = path.child("env").index(i)
-            yield f'{at}: hides previous definition of "{variable.name}", which may be dropped when using apply'
+            yield f'{path.index(i)}: hides previous definition of "{variable.name}", which may be dropped when using apply'
         seen.add(variable.name)
 
 
-def _amounts(resources: Any, path: Path) -> Iterator[str]:
+def _amounts(resources: Any, path: Path, field: str, index: int) -> Iterator[str]:
     for side in ("limits", "requests"):
         for name, amount in (getattr(resources, side) or {}).items():
-            if name in ("memory", "ephemeral-storage") and quantity.parse(amount).denominator != 1:
-                at = path.child(side).key(name)
+            # A canonical amount of less than one ends in m, u or n.
+            if amount.endswith(("m", "u", "n")) and name in ("memory", "ephemeral-storage"):
+                at = path.child(field).index(index).child("resources", side).key(name)
                 yield f'{at}: fractional byte value "{amount}" is invalid, must be an integer'
 
 
-def _ports(container: Any, path: Path, seen: dict[tuple[str, int], Path]) -> Iterator[str]:
-    for i, port in enumerate(container.ports or ()):
-        at, key = path.child("ports").index(i), (port.protocol or "", port.containerPort)
+def _ports(found: list[Any], path: Path, seen: dict[tuple[str, int], Path]) -> Iterator[str]:
+    for i, port in enumerate(found):
+        key = (port.protocol or "", port.containerPort)
         if key in seen and not port.hostPort:
-            yield f"{at}: duplicate port definition with {seen[key]}"
-        seen.setdefault(key, at)
+            yield f"{path.index(i)}: duplicate port definition with {seen[key]}"
+        elif key not in seen:
+            seen[key] = path.index(i)
