@@ -178,7 +178,7 @@ ObjectMeta: deletionGracePeriodSeconds
 OwnerReference: blockOwnerDeletion controller
 Preconditions: resourceVersion uid
 """)
-"""Optional fields whose explicit zero value ("", 0, false, an empty list) is kept: it means something else than absence."""
+"""Optional fields whose explicit zero value ("", 0, false, []) is kept: it means something else than absence."""
 
 VALUE_STRUCTS = _names("""
 MutatingAdmissionPolicy: spec

@@ -86,7 +86,11 @@ def _validate_update_strategy(errors: Errors, strategy: Any) -> None:
     if strategy.type == "RollingUpdate":
         _validate_rolling_update(errors, UPDATE.child("rollingUpdate"), rolling)
     elif strategy.type != "OnDelete":
-        shown = None if rolling is None else {"MaxUnavailable": rolling.maxUnavailable or 0, "MaxSurge": rolling.maxSurge or 0}
+        shown = (
+            None
+            if rolling is None
+            else {"MaxUnavailable": rolling.maxUnavailable or 0, "MaxSurge": rolling.maxSurge or 0}
+        )
         errors.not_supported(UPDATE, {"Type": strategy.type, "RollingUpdate": shown}, ["RollingUpdate", "OnDelete"])
 
 

@@ -59,7 +59,9 @@ def validate(obj: Any, errors: Errors) -> None:
     """Replicas, selector, template, strategy and limits."""
     spec = obj.spec
     workload.not_negative(errors, SPEC, spec, "replicas")
-    workload.validate_selector(errors, SPEC.child("selector"), spec.selector, "empty selector is invalid for deployment")
+    workload.validate_selector(
+        errors, SPEC.child("selector"), spec.selector, "empty selector is invalid for deployment"
+    )
     matcher = workload.matcher(spec.selector)
     if matcher is None:
         errors.invalid(SPEC.child("selector"), spec.selector, "invalid label selector")
@@ -95,7 +97,9 @@ def _validate_strategy(errors: Errors, strategy: Any) -> None:
 def _shown(strategy: Any) -> dict[str, Any]:
     """The strategy as error messages have always shown it: fields by their Go names."""
     rolling = strategy.rollingUpdate
-    limits = None if rolling is None else {"MaxUnavailable": rolling.maxUnavailable or 0, "MaxSurge": rolling.maxSurge or 0}
+    limits = (
+        None if rolling is None else {"MaxUnavailable": rolling.maxUnavailable or 0, "MaxSurge": rolling.maxSurge or 0}
+    )
     return {"Type": strategy.type, "RollingUpdate": limits}
 
 
@@ -119,7 +123,9 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     fields = ("observedGeneration", "replicas", *parts, "unavailableReplicas", "terminatingReplicas", "collisionCount")
     workload.not_negative(errors, Path("status"), status, *fields)
     workload.check_counts(errors, status, status.replicas, dict.fromkeys(parts, MORE_THAN_ALL))
-    workload.check_counts(errors, status, status.readyReplicas, {"availableReplicas": "cannot be greater than readyReplicas"})
+    workload.check_counts(
+        errors, status, status.readyReplicas, {"availableReplicas": "cannot be greater than readyReplicas"}
+    )
     workload.collisions_only_grow(errors, new, old)
 
 

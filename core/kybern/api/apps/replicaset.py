@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kybern.api import apps
-from kybern.api.apps.deployment import MORE_THAN_ALL, SPEC, TEMPLATE, validate_replica_template, validate_update, warn
+from kybern.api.apps.deployment import MORE_THAN_ALL, SPEC, validate_replica_template, validate_update, warn
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
@@ -39,7 +39,9 @@ def validate(obj: Any, errors: Errors) -> None:
     spec = obj.spec
     workload.not_negative(errors, SPEC, spec, "replicas", "minReadySeconds")
     # Upstream shares this text with Deployment.
-    workload.validate_selector(errors, SPEC.child("selector"), spec.selector, "empty selector is invalid for deployment")
+    workload.validate_selector(
+        errors, SPEC.child("selector"), spec.selector, "empty selector is invalid for deployment"
+    )
     matcher = workload.matcher(spec.selector)
     if matcher is None:
         errors.invalid(SPEC.child("selector"), spec.selector, "invalid label selector")
@@ -54,7 +56,9 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     fields = ("replicas", *parts, "observedGeneration", "terminatingReplicas")
     workload.not_negative(errors, Path("status"), status, *fields)
     workload.check_counts(errors, status, status.replicas, dict.fromkeys(parts, MORE_THAN_ALL))
-    workload.check_counts(errors, status, status.readyReplicas, {"availableReplicas": "cannot be greater than readyReplicas"})
+    workload.check_counts(
+        errors, status, status.readyReplicas, {"availableReplicas": "cannot be greater than readyReplicas"}
+    )
 
 
 def row(obj: Any, now: float) -> list[Any]:

@@ -40,9 +40,9 @@ def default(obj: Any) -> None:
     if not strategy.type:
         strategy.type = "RollingUpdate"
         strategy.rollingUpdate = strategy.rollingUpdate or apps.RollingUpdateStatefulSetStrategy()
-    if strategy.type == "RollingUpdate" and strategy.rollingUpdate is not None:
-        if strategy.rollingUpdate.partition is None:
-            strategy.rollingUpdate.partition = 0
+    rolling = strategy.rollingUpdate
+    if strategy.type == "RollingUpdate" and rolling is not None and rolling.partition is None:
+        rolling.partition = 0
     _default_retention(spec)
     for claim in spec.volumeClaimTemplates or ():
         claim.apiVersion, claim.kind = "v1", "PersistentVolumeClaim"
@@ -84,7 +84,9 @@ def validate(obj: Any, errors: Errors) -> None:
         workload.not_negative(errors, SPEC.child("ordinals"), spec.ordinals, "start")
     if spec.serviceName:
         names.add_all(errors, SPEC.child("serviceName"), spec.serviceName, names.dns1123_label(spec.serviceName))
-    workload.validate_selector(errors, SPEC.child("selector"), spec.selector, "empty selector is invalid for statefulset")
+    workload.validate_selector(
+        errors, SPEC.child("selector"), spec.selector, "empty selector is invalid for statefulset"
+    )
     _validate_claims(errors, spec.volumeClaimTemplates)
     matcher = workload.matcher(spec.selector)
     if matcher is None:

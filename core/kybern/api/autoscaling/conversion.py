@@ -60,7 +60,10 @@ def from_v1(obj: Any) -> Any:
     if percent is not None or not made.spec.metrics:
         made.spec.metrics = [*(made.spec.metrics or []), cpu_metric(CPU_PERCENT if percent is None else percent)]
     if status.currentCPUUtilizationPercentage is not None:
-        made.status.currentMetrics = [*(made.status.currentMetrics or []), _cpu_status(status.currentCPUUtilizationPercentage)]
+        made.status.currentMetrics = [
+            *(made.status.currentMetrics or []),
+            _cpu_status(status.currentCPUUtilizationPercentage),
+        ]
     return made
 
 
@@ -99,7 +102,9 @@ def to_v1(obj: Any) -> Any:
             "lastScaleTime": status.lastScaleTime,
             "currentReplicas": status.currentReplicas or 0,
             "desiredReplicas": status.desiredReplicas,
-            "currentCPUUtilizationPercentage": current.resource.current.averageUtilization if current is not None else None,
+            "currentCPUUtilizationPercentage": current.resource.current.averageUtilization
+            if current is not None
+            else None,
         },
     }
     return types.from_plain(_struct(), _without_none(plain))
@@ -133,17 +138,16 @@ def _metric_to_v1(metric: dict[str, Any]) -> dict[str, Any]:
         return {"type": metric.get("type")}
     source = metric[kind]
     target, named = source.get("target", {}), source.get("metric", {})
+    average, value = target.get("averageValue"), target.get("value")
+    old = {"metricName": named.get("name"), "selector": named.get("selector"), "targetAverageValue": average}
     if kind in ("resource", "containerResource"):
-        old = {"name": source.get("name"), "container": source.get("container"),
-               "targetAverageUtilization": target.get("averageUtilization"), "targetAverageValue": target.get("averageValue")}  # fmt: skip
-    elif kind == "pods":
-        old = {"metricName": named.get("name"), "selector": named.get("selector"), "targetAverageValue": target.get("averageValue")}
+        old = {"name": source.get("name"), "container": source.get("container"), "targetAverageValue": average}
+        old["targetAverageUtilization"] = target.get("averageUtilization")
     elif kind == "external":
-        old = {"metricName": named.get("name"), "metricSelector": named.get("selector"),
-               "targetValue": target.get("value"), "targetAverageValue": target.get("averageValue")}  # fmt: skip
-    else:
-        old = {"target": source.get("describedObject"), "metricName": named.get("name"), "selector": named.get("selector"),
-               "targetValue": target.get("value", "0"), "averageValue": target.get("averageValue")}  # fmt: skip
+        old["metricSelector"], old["targetValue"] = old.pop("selector"), value
+    elif kind == "object":
+        del old["targetAverageValue"]
+        old |= {"target": source.get("describedObject"), "targetValue": value or "0", "averageValue": average}
     return {"type": metric.get("type"), kind: _without_none(old)}
 
 
@@ -158,7 +162,10 @@ def _metric_from_v1(metric: dict[str, Any]) -> dict[str, Any]:
     value = None if kind == "object" and average is not None else value
     type_ = "Utilization" if percent is not None else "AverageValue" if average is not None else "Value"
     target = {"type": type_, "averageUtilization": percent, "averageValue": average, "value": value}
-    named = {"name": source.get("metricName", ""), "selector": source.get("metricSelector" if kind == "external" else "selector")}
+    named = {
+        "name": source.get("metricName", ""),
+        "selector": source.get("metricSelector" if kind == "external" else "selector"),
+    }
     new = {"target": target, "describedObject": source.get("target"), "name": source.get("name")}
     new["container"] = source.get("container")
     if kind in ("object", "pods", "external"):

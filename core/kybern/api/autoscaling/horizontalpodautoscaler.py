@@ -96,7 +96,9 @@ def row(obj: Any, now: float) -> list[Any]:
 
 def _targets(metrics: list[Any], measured: list[Any]) -> str:
     shown = [
-        text for i, metric in enumerate(metrics) if (text := _target(metric, measured[i] if i < len(measured) else None))
+        text
+        for i, metric in enumerate(metrics)
+        if (text := _target(metric, measured[i] if i < len(measured) else None))
     ]
     if not shown:
         return NONE

@@ -132,11 +132,14 @@ def count_indexes(text: str, completions: int) -> int:
     for part in text.split(",") if text else ():
         ends = part.split("-")
         if len(ends) > 2:
-            raise ValueError(f'the fragment "{part}" violates the requirement that an index interval can have at most two parts separated by \'-\'')  # fmt: skip
+            text = "violates the requirement that an index interval can have at most two parts separated by '-'"
+            raise ValueError(f'the fragment "{part}" {text}')
         try:
             low, high = int(ends[0]), int(ends[-1])
         except ValueError:
-            raise ValueError(f'cannot convert string to integer for index: "{next(e for e in ends if not _is_number(e))}"') from None
+            raise ValueError(
+                f'cannot convert string to integer for index: "{next(e for e in ends if not _is_number(e))}"'
+            ) from None
         for end in (low, high):
             if end >= completions:
                 raise ValueError(f'too large index: "{end}"')

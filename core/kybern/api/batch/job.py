@@ -151,7 +151,11 @@ def _has(obj: Any, condition: str) -> bool:
 def warn(new: Any, old: Any | None) -> list[str]:
     """Warnings about the name and the template."""
     found = []
-    if old is None and new.spec.completionMode != "Indexed" and (faults := names.dns1123_label(new.metadata.name or "")):
+    if (
+        old is None
+        and new.spec.completionMode != "Indexed"
+        and (faults := names.dns1123_label(new.metadata.name or ""))
+    ):
         found.append(
             "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
             f"a DNS label is recommended: [{' '.join(faults)}]"
@@ -179,7 +183,9 @@ def _status_text(obj: Any) -> str:
         return "Failed"
     if obj.metadata.deletionTimestamp:
         return "Terminating"
-    return next((type_ for type_ in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if _has(obj, type_)), "Running")
+    return next(
+        (type_ for type_ in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if _has(obj, type_)), "Running"
+    )
 
 
 def _completions_text(obj: Any) -> str:

@@ -68,13 +68,15 @@ def _validate_indexed(errors: Errors, path: Path, spec: Any) -> None:
         errors.invalid(path.child("maxFailedIndexes"), failed, f"must be less than or equal to {MANY}")
     if (completions or 0) <= MANY or spec.backoffLimitPerIndex is None:
         return
+    text = (
+        f"must be less than or equal to {MANY // 10} when completions are above {MANY} "
+        "and used with backoff limit per index"
+    )
     if failed is None:
         errors.required(path.child("maxFailedIndexes"), f"must be specified when completions is above {MANY}")
     elif failed > MANY // 10:
-        text = f"must be less than or equal to {MANY // 10} when completions are above {MANY} and used with backoff limit per index"
         errors.invalid(path.child("maxFailedIndexes"), failed, text)
     if (spec.parallelism or 0) > MANY // 10:
-        text = f"must be less than or equal to {MANY // 10} when completions are above {MANY} and used with backoff limit per index"
         errors.invalid(path.child("parallelism"), spec.parallelism, text)
 
 

@@ -1,4 +1,4 @@
-"""ReplicationController: resource `replicationcontrollers`, the elder form of a ReplicaSet with a plain map as selector."""
+"""ReplicationController: resource `replicationcontrollers`, the elder ReplicaSet, with a plain map as selector."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     workload.not_negative(errors, Path("status"), status, *fields)
     parts = dict.fromkeys(fields[1:4], MORE_THAN_ALL)
     workload.check_counts(errors, status, status.replicas, parts)
-    workload.check_counts(errors, status, status.readyReplicas, {"availableReplicas": "cannot be greater than readyReplicas"})
+    workload.check_counts(
+        errors, status, status.readyReplicas, {"availableReplicas": "cannot be greater than readyReplicas"}
+    )
 
 
 def warn(new: Any, old: Any | None) -> list[str]:

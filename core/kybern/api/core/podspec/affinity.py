@@ -73,7 +73,9 @@ def _validate_label_keys(errors: Errors, path: Path, term: Any) -> None:
             validate_label_key(errors, path.child(field).index(i), key)
     for i, key in enumerate(match):
         if key in mismatch:
-            errors.invalid(path.child("matchLabelKeys").index(i), key, "exists in both matchLabelKeys and mismatchLabelKeys")
+            errors.invalid(
+                path.child("matchLabelKeys").index(i), key, "exists in both matchLabelKeys and mismatchLabelKeys"
+            )
 
 
 def validate_spread(errors: Errors, path: Path, constraints: Sequence[Any] | None) -> None:

@@ -114,7 +114,9 @@ def _validate_common(errors: Errors, path: Path, container: Any, context: PodCon
     _one_of(errors, path, "imagePullPolicy", container.imagePullPolicy, PULL_POLICIES)
     resources.validate_resources(errors, path.child("resources"), container.resources, context.claims)
     if container.resizePolicy:
-        resources.validate_resize_policy(errors, path.child("resizePolicy"), container.resizePolicy, context.restart_policy)
+        resources.validate_resize_policy(
+            errors, path.child("resizePolicy"), container.resizePolicy, context.restart_policy
+        )
     if container.securityContext is not None:
         at = path.child("securityContext")
         security.validate_container_security(errors, at, container.securityContext, context.host_users)

@@ -111,7 +111,9 @@ def _validate_divisor(errors: Errors, path: Path, resource: str, divisor: str) -
     words = {"memory": "memory", "ephemeral-storage": "local ephemeral storage"}.get(kind)
     words = "hugepages" if is_hugepages(kind) else words
     if words and divisor not in _SIZES:
-        errors.invalid(path, resource, f"only divisor's values {', '.join(_SIZES)} are supported with the {words} resource")
+        errors.invalid(
+            path, resource, f"only divisor's values {', '.join(_SIZES)} are supported with the {words} resource"
+        )
 
 
 def _validate_key_ref(errors: Errors, path: Path, reference: Any) -> None:

@@ -51,7 +51,9 @@ def validate_lifecycle(errors: Errors, path: Path, lifecycle: Any, grace_seconds
     for field in ("postStart", "preStop"):
         handler = getattr(lifecycle, field)
         if handler is not None:
-            _validate_handler(errors, path.child(field), handler, ("exec", "httpGet", "tcpSocket", "sleep"), grace_seconds)
+            _validate_handler(
+                errors, path.child(field), handler, ("exec", "httpGet", "tcpSocket", "sleep"), grace_seconds
+            )
     if lifecycle.stopSignal is not None:
         _validate_stop_signal(errors, path.child("stopSignal"), lifecycle.stopSignal, os)
 
@@ -116,8 +118,12 @@ def _validate_stop_signal(errors: Errors, path: Path, signal: str, os: str) -> N
         errors.not_supported(path, signal, sorted(LINUX_SIGNALS))
 
 
+_SIGNAL_NAMES = """
+    ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM
+    TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX
+"""
 LINUX_SIGNALS = frozenset(
-    f"SIG{name}"
-    for name in "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM "
-    "TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX".split()
-) | {f"SIGRTMIN+{n}" for n in range(1, 16)} | {f"SIGRTMAX-{n}" for n in range(1, 15)}  # fmt: skip
+    [f"SIG{name}" for name in _SIGNAL_NAMES.split()]
+    + [f"SIGRTMIN+{n}" for n in range(1, 16)]
+    + [f"SIGRTMAX-{n}" for n in range(1, 15)]
+)

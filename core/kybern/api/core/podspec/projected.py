@@ -116,7 +116,9 @@ def _validate_bundle(errors: Errors, volume: Path, path: Path, source: Any, seen
     elif not source.signerName and not source.name:
         errors.required(path, "either name or signerName must be specified")
     elif source.name and source.labelSelector is not None:
-        errors.invalid(path.child("labelSelector"), source.labelSelector, "labelSelector must be unset if name is specified")
+        errors.invalid(
+            path.child("labelSelector"), source.labelSelector, "labelSelector must be unset if name is specified"
+        )
     elif source.name:
         names.add_all(errors, path.child("name"), source.name, names.dns1123_subdomain(source.name))
     if not source.path:

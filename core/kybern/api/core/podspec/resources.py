@@ -105,7 +105,7 @@ def validate_resize_policy(errors: Errors, path: Path, policies: Sequence[Any] |
 
 
 def validate_pod_resources(errors: Errors, path: Path, spec: Any, context: PodContext) -> None:
-    """Resources of the pod as a whole (KEP-2837): only compute, no less than its containers ask for. `path`: the spec."""
+    """Resources of the pod as a whole (KEP-2837): only compute, no less than its containers want. `path`: the spec."""
     wanted, spec_path, path = spec.resources, path, path.child("resources")
     if wanted.claims:
         errors.forbidden(path.child("claims"), "claims not supported at pod-level")
@@ -152,7 +152,9 @@ def _validate_claim_source(errors: Errors, path: Path, claim: Any) -> None:
     fields = ("resourceClaimName", "resourceClaimTemplateName")
     given = [field for field in fields if getattr(claim, field) is not None]
     if len(given) > 1:
-        errors.invalid(path, claim, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
+        errors.invalid(
+            path, claim, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+        )
     if not given:
         errors.invalid(path, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
     for field in given:

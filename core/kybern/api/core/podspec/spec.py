@@ -91,7 +91,9 @@ def _validate_names(errors: Errors, path: Path, spec: Any) -> None:
             names.add_all(errors, path.child(field), value, faults)
     deadline = spec.activeDeadlineSeconds
     if deadline is not None and not 1 <= deadline <= DEADLINE_MAX:
-        errors.invalid(path.child("activeDeadlineSeconds"), deadline, f"must be between 1 and {DEADLINE_MAX}, inclusive")
+        errors.invalid(
+            path.child("activeDeadlineSeconds"), deadline, f"must be between 1 and {DEADLINE_MAX}, inclusive"
+        )
     for field in ("hostname", "subdomain"):
         value = getattr(spec, field)
         if value:

@@ -31,14 +31,13 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     nominated = new.status.nominatedNodeName
     if nominated and nominated != old.status.nominatedNodeName:
         names.add_all(errors, STATUS.child("nominatedNodeName"), nominated, names.dns1123_subdomain(nominated))
-    sidecars = {c.name for c in old.spec.initContainers or () if c.restartPolicy == "Always"}
-    _validate_states(errors, STATUS.child("containerStatuses"), new.status.containerStatuses or (),
-                     old.status.containerStatuses or (), _restart_policies(old.spec.containers, old.spec), frozenset())  # fmt: skip
-    init_policies = _restart_policies(old.spec.initContainers, old.spec)
-    _validate_states(errors, STATUS.child("initContainerStatuses"), new.status.initContainerStatuses or (),
-                     old.status.initContainerStatuses or (), init_policies, frozenset(sidecars))  # fmt: skip
-    _validate_states(errors, STATUS.child("ephemeralContainerStatuses"), new.status.ephemeralContainerStatuses or (),
-                     old.status.ephemeralContainerStatuses or (), {}, frozenset())  # fmt: skip
+    for field, policies in (
+        ("containerStatuses", _restart_policies(old.spec.containers, old.spec)),
+        ("initContainerStatuses", _restart_policies(old.spec.initContainers, old.spec)),
+        ("ephemeralContainerStatuses", {}),
+    ):
+        after, before = getattr(new.status, field) or (), getattr(old.status, field) or ()
+        _validate_states(errors, STATUS.child(field), after, before, policies)
     _validate_addresses(errors, STATUS.child("podIPs"), new.status.podIPs or ())
     if old.status.qosClass and new.status.qosClass != old.status.qosClass:
         errors.invalid(STATUS.child("qosClass"), new.status.qosClass or "", "Pod QoS is immutable")
@@ -47,23 +46,20 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
 def _restart_policies(containers: Sequence[Any] | None, spec: Any) -> dict[str, str]:
     """When each container may be started again: its own policy or the pod's; rules may override any exit."""
     return {
-        c.name: "Always" if c.restartPolicyRules else c.restartPolicy or spec.restartPolicy or "Always" for c in containers or ()
+        c.name: "Always" if c.restartPolicyRules else c.restartPolicy or spec.restartPolicy or "Always"
+        for c in containers or ()
     }
 
 
 def _validate_states(
-    errors: Errors,
-    path: Path,
-    new: Sequence[Any],
-    old: Sequence[Any],
-    policies: dict[str, str],
-    sidecars: frozenset[str],
+    errors: Errors, path: Path, new: Sequence[Any], old: Sequence[Any], policies: dict[str, str]
 ) -> None:
+    """`policies`: by container; one that is not named never starts again."""
     now = {status.name: (i, status) for i, status in enumerate(new)}
     for before in old:
         terminated = before.state.terminated
         policy = policies.get(before.name, "Never")
-        if terminated is None or policy == "Always" or before.name in sidecars:
+        if terminated is None or policy == "Always":
             continue
         if terminated.exitCode and policy == "OnFailure":
             continue

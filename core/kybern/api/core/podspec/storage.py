@@ -17,6 +17,11 @@ PARTITIONS = "must be between 1 and 255, inclusive"
 LUNS = "must be between 0 and 255, inclusive"
 CACHING = ("None", "ReadOnly", "ReadWrite")
 DISK_KINDS = ("Dedicated", "Managed", "Shared")
+MANAGED_DISK = (
+    "/subscriptions/",
+    "{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",
+)
+BLOB_DISK = ("https://", "{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd")
 Check = Callable[[Errors, Path, Any], None]
 
 
@@ -128,11 +133,11 @@ def _validate_azure_disk(errors: Errors, path: Path, source: Any) -> None:
         value = getattr(source, field)
         if value is not None and value not in supported:
             errors.not_supported(path.child(field), value, supported)
-    managed = source.diskURI.startswith("/subscriptions/")
-    if source.diskURI and source.kind == "Managed" and not managed:
-        errors.not_supported(path.child("diskURI"), source.diskURI, ("/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",))  # fmt: skip
-    elif source.diskURI and source.kind != "Managed" and not source.diskURI.startswith("http"):
-        errors.not_supported(path.child("diskURI"), source.diskURI, ("https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd",))  # fmt: skip
+    if not source.diskURI:
+        return
+    start, shape = MANAGED_DISK if source.kind == "Managed" else BLOB_DISK
+    if not source.diskURI.startswith(start):
+        errors.not_supported(path.child("diskURI"), source.diskURI, [start + shape])
 
 
 def _validate_storage_os(errors: Errors, path: Path, source: Any) -> None:

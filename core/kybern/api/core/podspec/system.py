@@ -20,9 +20,7 @@ _CONTAINER_LINUX_ONLY = (
     "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities", "readOnlyRootFilesystem", "privileged",
     "allowPrivilegeEscalation", "procMount", "runAsUser", "runAsGroup",
 )  # fmt: skip
-HOST_PROCESS_MIXED = (
-    "If pod contains any hostProcess containers then all containers must be HostProcess containers"
-)
+HOST_PROCESS_MIXED = "If pod contains any hostProcess containers then all containers must be HostProcess containers"
 
 
 def _all_containers(path: Path, spec: Any) -> Iterator[tuple[Path, Any]]:
@@ -95,7 +93,9 @@ def validate_host_process(errors: Errors, path: Path, spec: Any) -> None:
         if pod is None and not mine:
             errors.invalid(at, "", HOST_PROCESS_MIXED)
     if not spec.hostNetwork:
-        errors.invalid(path.child("hostNetwork"), False, "hostNetwork must be true if pod contains any hostProcess containers")
+        errors.invalid(
+            path.child("hostNetwork"), False, "hostNetwork must be true if pod contains any hostProcess containers"
+        )
 
 
 def validate_host_users(errors: Errors, path: Path, spec: Any) -> None:

@@ -32,7 +32,9 @@ def validate_spec_update(new: Any, old: Any, errors: Errors) -> None:
     if not _validate_deadline(errors, new.spec.activeDeadlineSeconds, old.spec.activeDeadlineSeconds):
         return
     _validate_tolerations(errors, SPEC.child("tolerations"), new.spec.tolerations or (), old.spec.tolerations or ())
-    _validate_gates(errors, SPEC.child("schedulingGates"), new.spec.schedulingGates or (), old.spec.schedulingGates or ())
+    _validate_gates(
+        errors, SPEC.child("schedulingGates"), new.spec.schedulingGates or (), old.spec.schedulingGates or ()
+    )
     if new.spec == old.spec:
         return
     rest = _without_allowed_changes(new.spec, old.spec)
@@ -112,7 +114,9 @@ def validate_ephemeral_update(new: Any, old: Any, errors: Errors) -> None:
         if found is None:
             errors.forbidden(path, f'existing ephemeral containers "{container.name}" may not be removed\n')
         elif found != container:
-            text = f'existing ephemeral containers "{container.name}" may not be changed\n{difference(container, found)}'
+            text = (
+                f'existing ephemeral containers "{container.name}" may not be changed\n{difference(container, found)}'
+            )
             errors.forbidden(path, text)
 
 
@@ -136,7 +140,9 @@ def validate_resize(new: Any, old: Any, errors: Errors) -> None:
 
 def _validate_removed(errors: Errors, new: Any, old: Any) -> None:
     for field in ("containers", "initContainers"):
-        for i, (mine, theirs) in enumerate(zip(getattr(new.spec, field) or (), getattr(old.spec, field) or (), strict=False)):
+        for i, (mine, theirs) in enumerate(
+            zip(getattr(new.spec, field) or (), getattr(old.spec, field) or (), strict=False)
+        ):
             for side in ("limits", "requests"):
                 gone = set(getattr(theirs.resources, side) or ()) - set(getattr(mine.resources, side) or ())
                 if gone.intersection(RESIZABLE):

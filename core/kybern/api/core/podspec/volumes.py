@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kybern.api.core.podspec.projected import validate_downward_file, validate_items, validate_mode, validate_projected
-from kybern.api.core.podspec.storage import STORAGE_SOURCES
 from kybern.api import quantity
 from kybern.api.core.podspec.mounts import validate_descending_path, validate_no_backsteps
+from kybern.api.core.podspec.projected import validate_downward_file, validate_items, validate_mode, validate_projected
+from kybern.api.core.podspec.storage import STORAGE_SOURCES
 from kybern.api.field import Errors, Path
 from kybern.api.validation import labels, names
 
@@ -19,12 +19,13 @@ HOST_PATH_TYPES = (
 )  # fmt: skip
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 ONE_TYPE = "may not specify more than 1 volume type"
-_ORDER = (
-    "emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs",
-    "flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "azureFile",
-    "configMap", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected",
-    "scaleIO", "csi", "ephemeral", "image",
-)  # fmt: skip
+_SOURCES = """
+    emptyDir hostPath gitRepo gcePersistentDisk awsElasticBlockStore secret nfs iscsi glusterfs flocker
+    persistentVolumeClaim rbd cinder cephfs quobyte downwardAPI fc flexVolume azureFile configMap
+    vsphereVolume photonPersistentDisk portworxVolume azureDisk storageos projected scaleIO csi ephemeral
+    image
+"""
+_ORDER = _SOURCES.split()
 
 
 def validate_volumes(errors: Errors, path: Path, volumes: Sequence[Any] | None, pod_name: str = "") -> dict[str, Any]:

@@ -194,7 +194,8 @@ def _env(variables: list[Any], path: Path) -> Iterator[str]:
     seen: set[str] = set()
     for i, variable in enumerate(variables):
         if variable.name in seen:
-            yield f'{path.index(i)}: hides previous definition of "{variable.name}", which may be dropped when using apply'
+            hidden = f'hides previous definition of "{variable.name}", which may be dropped when using apply'
+            yield f"{path.index(i)}: {hidden}"
         seen.add(variable.name)
 
 

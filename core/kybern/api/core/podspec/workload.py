@@ -11,12 +11,21 @@ from kybern.api.field import Errors, Path
 from kybern.api.validation.selectors import validate_label_selector
 
 __all__ = [
-    "IMMUTABLE", "check_counts", "not_negative", "only_always", "spec_changed", "validate_immutable", "validate_selected_template",
+    "IMMUTABLE",
+    "check_counts",
+    "not_negative",
+    "only_always",
+    "spec_changed",
+    "validate_immutable",
+    "validate_selected_template",
     "validate_selector",
-]  # fmt: skip
+]
 
 NO_MATCH = "`selector` does not match template `labels`"
 IMMUTABLE = "field is immutable"
+ONLY_READING = (
+    "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only"
+)
 NOT_NEGATIVE = "must be greater than or equal to 0"
 
 
@@ -83,8 +92,7 @@ def read_only_disks(errors: Errors, path: Path, volumes: Iterable[Any] | None) -
         disk = volume.gcePersistentDisk
         if disk is not None and not disk.readOnly:
             at = path.index(i).child("gcePersistentDisk", "readOnly")
-            text = "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only"
-            errors.invalid(at, False, text)
+            errors.invalid(at, False, ONLY_READING)
 
 
 def check_counts(errors: Errors, status: Any, total: int | None, parts: Mapping[str, str]) -> None:
