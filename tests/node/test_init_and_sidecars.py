@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.node.world import condition, container, pod, state_of, world
 
 pytestmark = pytest.mark.anyio

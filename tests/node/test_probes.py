@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.node.world import condition, container, pod, state_of, world
 
 from kybern.api.core import ExecAction, HTTPGetAction, PodCondition, PodReadinessGate, Probe
+from tests.node.world import condition, container, pod, state_of, world
 
 pytestmark = pytest.mark.anyio
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.node.world import World, condition, container, pod, state_of, world
 
 from kybern.api.core import HTTPGetAction, Pod, Probe
+from tests.node.world import World, condition, container, pod, state_of, world
 
 pytestmark = pytest.mark.anyio
 
@@ -120,8 +120,7 @@ async def test_a_runtime_that_forgot_everything_starts_again(tmp_path: Path) -> 
     async with world(tmp_path) as w:
         await w.run(pod("p"))
         await w.stop()
-        for file in tmp_path.iterdir():
-            file.unlink()
+        w.lose_state()
         await w.start()
         status = w.client.pod("p").status.containerStatuses[0]
         assert (w.client.pod("p").status.phase, status.restartCount) == ("Running", 1)
@@ -131,8 +130,7 @@ async def test_a_finished_pod_stays_finished(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.run(pod("p", container(image="busybox", command=["echo"]), restartPolicy="Never"))
         writes = len(w.client.history["p"])
-        for file in tmp_path.iterdir():
-            file.unlink()
+        w.lose_state()
         await again(w)
         assert w.client.pod("p").status.phase == "Succeeded"
         assert len(w.client.history["p"]) == writes
@@ -161,8 +159,7 @@ async def test_half_a_line_at_the_end_of_the_state_file_is_passed_over(tmp_path:
     async with world(tmp_path) as w:
         await w.run(pod("p"))
         await w.stop()
-        file = next(tmp_path.iterdir())
-        file.write_bytes(file.read_bytes() + b'{"type":"contai')
+        w.state_file.write_bytes(w.state_file.read_bytes() + b'{"type":"contai')
         await w.start()
         await w.run(pod("q"))
         await again(w)

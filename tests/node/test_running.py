@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.node.world import Node, condition, container, pod, state_of, world
 
 from kybern.api.coordination import Lease
+from tests.node.world import Node, condition, container, pod, state_of, world
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.node.world import Node, World, condition, container, pod, state_of, world
 
 from kybern.api.core import Pod, ResourceRequirements
 from kybern.node.config import NodeConfig
+from tests.node.world import Node, World, condition, container, pod, state_of, world
 
 pytestmark = pytest.mark.anyio
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.node.world import ConfigMap, condition, container, pod, state_of, world
 
 from kybern.api.core import ConfigMapKeySelector, ConfigMapVolumeSource, EnvVar, EnvVarSource, Volume
 from kybern.api.meta import ObjectMeta
+from tests.node.world import ConfigMap, condition, container, pod, state_of, world
 
 pytestmark = pytest.mark.anyio
 

@@ -222,6 +222,15 @@ class World:
             await self._task
         self._task = None
 
+    def lose_state(self) -> None:
+        """What the runtime kept is gone."""
+        self.state_file.unlink()
+
+    @property
+    def state_file(self) -> Path:
+        """Where the fake runtime keeps its state."""
+        return next(self.state_dir.iterdir())
+
     async def settle(self) -> None:
         await self.pass_time(0)
 

@@ -55,7 +55,7 @@ class NodeAgent:
         state_dir: Path,
         config: AgentConfig | None = None,
     ) -> None:
-        """`drivers`: runtime drivers by name, as the plugins registered them. `state_dir` exists and is this agent's own."""
+        """`drivers`: runtime drivers by name, as plugins registered them. `state_dir` exists and is this agent's."""
         self.client = client
         self.clock = clock
         self.config = config or AgentConfig()
@@ -266,7 +266,7 @@ class NodeAgent:
         return make("kubelet", node) if make is not None else self._events
 
     def may_tell(self, type: str) -> bool:
-        """Whether an event may be sent now: the kubelet's limit, for the whole process. Warnings are never held back."""
+        """Whether an event may be sent now: the kubelet's limit, per process. Warnings are never held back."""
         return self._bucket.take() or type == "Warning"
 
     # What nobody tells

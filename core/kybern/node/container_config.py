@@ -39,7 +39,7 @@ def sandbox_config(pod: Any, attempt: int, node: NodeConfig) -> PodSandboxConfig
         namespace=pod.metadata.namespace,
         uid=pod.metadata.uid,
         attempt=attempt,
-        hostname=spec.hostnameOverride or spec.hostname or (node.hostname or node.name if spec.hostNetwork else pod.metadata.name[:63]),
+        hostname=_hostname(pod, node),
         log_directory=log_directory(pod),
         **_dns(pod, node),
         port_mappings=tuple(
@@ -57,8 +57,15 @@ def sandbox_config(pod: Any, attempt: int, node: NodeConfig) -> PodSandboxConfig
     )  # fmt: skip
 
 
+def _hostname(pod: Any, node: NodeConfig) -> str:
+    spec = pod.spec
+    if spec.hostNetwork and not spec.hostnameOverride:
+        return node.hostname or node.name
+    return str(spec.hostnameOverride or spec.hostname or pod.metadata.name)[:63].rstrip("-.")
+
+
 def _dns(pod: Any, node: NodeConfig) -> dict[str, Any]:
-    """Resolver settings by dnsPolicy; `Default` and host-network pods inherit the node's, which is the runtime's default."""
+    """Resolver settings by dnsPolicy; `Default` and host-network pods inherit the node's, as runtimes do anyway."""
     policy, custom = pod.spec.dnsPolicy or "ClusterFirst", pod.spec.dnsConfig
     servers: list[str] = []
     searches: list[str] = []

@@ -111,8 +111,14 @@ async def _data(pod: Any, kind: str, reference: Any, sources: Sources) -> dict[s
 
 
 async def _value(
-    pod: Any, container: Any, variable: Any, env: Mapping[str, str], services: Mapping[str, str], facts: Facts, sources: Sources
-) -> str | None:  # fmt: skip
+    pod: Any,
+    container: Any,
+    variable: Any,
+    env: Mapping[str, str],
+    services: Mapping[str, str],
+    facts: Facts,
+    sources: Sources,
+) -> str | None:
     source = variable.valueFrom
     if source is None:
         return expand(variable.value or "", {**services, **env})

@@ -30,9 +30,9 @@ class HostedNode:
     """Made by the agent for each NodeConfig; `alive` between `start` and `stop`."""
 
     __slots__ = (
-        "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease", "machine", "object",
-        "pressure", "prober", "puller", "reported", "reported_at", "restart_backoff", "shutting_down", "timers", "used", "version",
-        "workers",
+        "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease",
+        "machine", "object", "pressure", "prober", "puller", "reported", "reported_at", "restart_backoff",
+        "shutting_down", "timers", "used", "version", "workers",
     )  # fmt: skip
 
     def __init__(self, agent: NodeAgent, config: NodeConfig, driver: RuntimeDriver) -> None:

@@ -50,7 +50,8 @@ class ImagePuller:
         """The image's id for `create_container`; raises ImageProblem. `tell(type, reason, message)` records events."""
         image = container.image or ""
         if not _REFERENCE.match(image):
-            message = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": invalid reference format'
+            why = f'couldn\'t parse image name "{image}": invalid reference format'
+            message = f'Failed to apply default image tag "{image}": {why}'
             tell("Warning", "InspectFailed", message)
             raise ImageProblem("InvalidImageName", message, self._backoff.longest)
         policy = container.imagePullPolicy or "IfNotPresent"

@@ -167,9 +167,8 @@ def _ready(health: RuntimeStatus, shutting_down: bool) -> tuple[str, str, str]:
     for condition in health.conditions:
         if not condition.status:
             what = "network" if condition.type == "NetworkReady" else "runtime"
-            problems.append(
-                f"container {what} is not ready: {condition.type}=false reason:{condition.reason} message:{condition.message}"
-            )
+            said = f"{condition.type}=false reason:{condition.reason} message:{condition.message}"
+            problems.append(f"container {what} is not ready: {said}")
     if problems:
         return "False", "KubeletNotReady", f"[{', '.join(problems)}]" if len(problems) > 1 else problems[0]
     return "True", "KubeletReady", "kubelet is posting ready status"

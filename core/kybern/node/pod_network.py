@@ -106,10 +106,12 @@ class PodNetwork(ABC):
 
     async def start(self, pod_cidrs: Sequence[str]) -> None:
         """Prepare the node (bridge, masquerading) for pods of these ranges. Called again when the ranges change;
-        idempotent."""
+        idempotent. The default has nothing to prepare."""
+        return
 
     async def close(self) -> None:
         """Let go of resources of this process. Attached pods stay connected."""
+        return
 
     @abstractmethod
     async def add(self, sandbox: SandboxNetwork) -> Attachment:
@@ -138,9 +140,10 @@ class PodNetwork(ABC):
 
     @abstractmethod
     async def gc(self, valid: Sequence[tuple[str, str]]) -> None:
-        """GC: undo every attachment whose (sandbox id, interface) is not in `valid`, with DEL's semantics; goes on after
-        a failure and raises the first one at the end."""
+        """GC: undo every attachment whose (sandbox id, interface) is not in `valid`, with DEL's semantics; goes on
+        after a failure and raises the first one at the end."""
 
     async def pods_moved(self, nodes: Mapping[str, Sequence[str]]) -> None:
         """The pod ranges of all nodes, by node address: for networks that route between nodes. Called on every change
         with the whole; idempotent."""
+        return

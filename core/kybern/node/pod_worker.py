@@ -48,8 +48,9 @@ class PodWorker:
     """All that a node does for one pod."""
 
     __slots__ = (
-        "_dirty", "_loops", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked", "node", "pod",
-        "removed", "reported", "settled", "state", "stop_by", "uid", "verdicts", "volume_tries", "waiting",
+        "_dirty", "_loops", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked",
+        "node", "pod", "removed", "reported", "settled", "state", "stop_by", "uid", "verdicts",
+        "volume_tries", "waiting",
     )  # fmt: skip
 
     def __init__(self, node: HostedNode, pod: Any) -> None:

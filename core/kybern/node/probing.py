@@ -26,8 +26,8 @@ class ProbeLoop:
     """Judges one container by one probe until it is stopped."""
 
     __slots__ = (
-        "_clock", "_decided", "_failures", "_may_run", "_prober", "_report", "_spawn", "_stopped", "_successes", "_timer",
-        "container", "kind", "probe", "target",
+        "_clock", "_decided", "_failures", "_may_run", "_prober", "_report", "_spawn", "_stopped",
+        "_successes", "_timer", "container", "kind", "probe", "target",
     )  # fmt: skip
 
     def __init__(

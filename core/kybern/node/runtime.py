@@ -348,7 +348,9 @@ class Runtime(ABC):
         """Whether containers can be started and have a network."""
 
     async def update_runtime_config(self, pod_cidr: str) -> None:
-        """Tell the range that the node's pods take addresses from (comma-separated when dual-stack)."""
+        """Tell the range that the node's pods take addresses from (comma-separated when dual-stack). Runtimes whose
+        network has its own address management ignore it."""
+        return
 
     @abstractmethod
     async def run_pod_sandbox(self, config: PodSandboxConfig, runtime_handler: str = "") -> str:
@@ -488,6 +490,7 @@ class RuntimeDriver(ABC):
 
     async def close(self) -> None:
         """Let go of connections and tasks. What runs keeps running."""
+        return
 
     async def machine(self) -> MachineInfo:
         """What the node is made of."""

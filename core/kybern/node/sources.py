@@ -28,7 +28,9 @@ _MANY = 10_000
 class Sources:
     """Reads objects by name through a very short-lived cache."""
 
-    def __init__(self, client: Client, clock: Clock, shared: Callable[[type[Any]], Informer[Any]] | None = None) -> None:
+    def __init__(
+        self, client: Client, clock: Clock, shared: Callable[[type[Any]], Informer[Any]] | None = None
+    ) -> None:
         """`shared`: kind -> the process's informer of it."""
         self._client = client
         self._shared = shared

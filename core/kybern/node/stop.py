@@ -32,7 +32,10 @@ async def stop_pod(worker: PodWorker) -> None:
     order = {c.name: i for i, c in enumerate(c for c in spec.initContainers or () if is_sidecar(c))}
     running = [c for c in worker.known.containers if c.state in (ContainerState.RUNNING, ContainerState.UNKNOWN)]
     first = [c for c in running if c.name not in order]
-    await asyncio.gather(*(_stop(worker, specs.get(c.name), c, by) for c in first))
+    if len(first) == 1:
+        await _stop(worker, specs.get(first[0].name), first[0], by)
+    else:
+        await asyncio.gather(*(_stop(worker, specs.get(c.name), c, by) for c in first))
     for sidecar in sorted((c for c in running if c.name in order), key=lambda c: -order[c.name]):
         await _stop(worker, specs.get(sidecar.name), sidecar, by)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import attrs
 
 __all__ = [
-    "AccessMode", "Capability", "ContentSource", "Snapshot", "Topology", "Volume", "VolumeDriver", "VolumeFault", "VolumeUsage",
-    "VolumeUse",
+    "AccessMode", "Capability", "ContentSource", "Snapshot", "Topology", "Volume", "VolumeDriver", "VolumeFault",
+    "VolumeUsage", "VolumeUse",
 ]  # fmt: skip
 
 Topology = Mapping[str, str]

@@ -74,7 +74,7 @@ class Endpoint:
 
 @attrs.frozen
 class Changes:
-    """What a sync shall bring about. A port that is in `services` or `endpoints` is given whole; one in neither stays."""
+    """What a sync shall bring about. A port in `services` or `endpoints` is given whole; one in neither stays."""
 
     services: Mapping[PortName, ServicePort]
     """Added or changed ports."""
@@ -103,8 +103,8 @@ class ProxyMode(ABC):
 
     @abstractmethod
     async def start(self, node_ips: Sequence[str], pod_cidrs: Sequence[str]) -> None:
-        """Prepare the kernel (tables, chains, sysctls). `pod_cidrs`: the cluster's, to tell outside traffic from inside;
-        `node_ips`: where node ports answer. Raises ProxyFault when this machine cannot."""
+        """Prepare the kernel (tables, chains, sysctls). `pod_cidrs`: the cluster's, to tell outside traffic from
+        inside; `node_ips`: where node ports answer. Raises ProxyFault when this machine cannot."""
 
     @abstractmethod
     async def reset(self, everything: Changes) -> None:
@@ -121,3 +121,4 @@ class ProxyMode(ABC):
 
     async def close(self) -> None:
         """Let go of sockets and processes; the rules stay in force."""
+        return

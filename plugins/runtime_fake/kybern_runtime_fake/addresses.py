@@ -1,4 +1,4 @@
-"""Pod addresses of one fake node, out of its pod range; the lowest free one after the last given, so that reuse is late."""
+"""Pod addresses of one fake node, out of its pod range: the next free one after the last, so that reuse is late."""
 
 from __future__ import annotations
 

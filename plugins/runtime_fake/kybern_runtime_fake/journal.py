@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Union
+from typing import ClassVar
 
 import msgspec
 
@@ -84,9 +84,9 @@ class Removed(msgspec.Struct, tag="removed"):
     id: str
 
 
-Record = Union[SandboxRecord, ContainerRecord, ImageRecord]
+Record = SandboxRecord | ContainerRecord | ImageRecord
 _encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Union[SandboxRecord, ContainerRecord, ImageRecord, Removed])
+_decoder = msgspec.json.Decoder(SandboxRecord | ContainerRecord | ImageRecord | Removed)
 
 
 class Journal:
@@ -204,7 +204,7 @@ class Journal:
             with fresh.open("wb") as file:
                 for i in range(0, len(records), _CHUNK):
                     file.write(b"".join(_encode(r) + b"\n" for r in records[i : i + _CHUNK] if r.id in self._records))
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # noqa: TID251  # let others run between slices; no time is meant
                 self.flush()
                 file.write(b"".join(line + b"\n" for line in self._tail))
             fresh.replace(self._path)

@@ -54,7 +54,7 @@ class Behaviour:
     exit_after: float | None = None
     """It exits after so long, with `exit_code` or 0."""
     exits: str | None = None
-    """Exit codes of its successive instances, as in `1,1,0`; the last one holds for all further ones, and `-` runs on."""
+    """Exit codes of its successive instances, as in `1,1,0`; the last one holds for all further ones; `-` runs on."""
     crash_after: float | None = None
     """It exits after so long, with `exit_code` or 1."""
     oom_after: float | None = None
@@ -66,7 +66,7 @@ class Behaviour:
     stop_exit_code: int | None = None
     """With this code it ends when asked to."""
     readiness: str | None = None
-    """Answers to probes: `success`, `failure`, `timeout`, or changing with the container's age: `failure@0,success@30`."""
+    """Answers to probes: `success`, `failure`, `timeout`, or changing with its age: `failure@0,success@30`."""
     liveness: str | None = None
     startup: str | None = None
     post_start_error: str | None = None

@@ -46,10 +46,27 @@ __all__ = ["FakeRuntime"]
 
 _READY = RuntimeStatus((RuntimeCondition("RuntimeReady", True), RuntimeCondition("NetworkReady", True)))
 _KEPT = (
-    "start_error", "start_delay", "stop_delay", "stop_exit_code", "termination_message", "readiness", "liveness", "startup",
-    "post_start_error", "post_start_delay", "pre_stop_error", "pre_stop_delay", "exit_code", "exit_after", "crash_after",
-    "oom_after", "exits", "logs", "log_line", "log_every",
-)  # fmt: skip
+    "start_error",
+    "start_delay",
+    "stop_delay",
+    "stop_exit_code",
+    "termination_message",
+    "readiness",
+    "liveness",
+    "startup",
+    "post_start_error",
+    "post_start_delay",
+    "pre_stop_error",
+    "pre_stop_delay",
+    "exit_code",
+    "exit_after",
+    "crash_after",
+    "oom_after",
+    "exits",
+    "logs",
+    "log_line",
+    "log_every",
+)
 
 
 class FakeRuntime(Runtime):
@@ -134,10 +151,18 @@ class FakeRuntime(Runtime):
                 "AlreadyExists", f"sandbox {config.name}_{config.namespace}_{config.attempt} already exists"
             )
         record = SandboxRecord(
-            id=secrets.token_hex(32), node=self._driver.node_name, name=config.name, namespace=config.namespace, uid=config.uid,
-            attempt=config.attempt, created_at=self._clock.now(), ips=() if config.host_network else (self._pool().take(),),
-            labels=dict(config.labels), annotations=dict(config.annotations), runtime_handler=runtime_handler,
-        )  # fmt: skip
+            id=secrets.token_hex(32),
+            node=self._driver.node_name,
+            name=config.name,
+            namespace=config.namespace,
+            uid=config.uid,
+            attempt=config.attempt,
+            created_at=self._clock.now(),
+            ips=() if config.host_network else (self._pool().take(),),
+            labels=dict(config.labels),
+            annotations=dict(config.annotations),
+            runtime_handler=runtime_handler,
+        )
         self._sandboxes[record.id] = record
         self._pods[config.uid] = [record, *known]
         self._driver.journal.put(record)
@@ -186,9 +211,14 @@ class FakeRuntime(Runtime):
             raise RuntimeFault("NotFound", f'failed to resolve image "{config.image}": not found')
         said = self._driver.behaviour(
             Subject(
-                self._driver.node_name, sandbox.namespace, sandbox.name, config.name, config.user_image, sandbox_config.annotations
+                self._driver.node_name,
+                sandbox.namespace,
+                sandbox.name,
+                config.name,
+                config.user_image,
+                sandbox_config.annotations,
             )
-        )  # fmt: skip
+        )
         if error := said.get("create_error"):
             raise RuntimeFault("Unknown", error)
         record = self._new_container(sandbox, config, said)
@@ -201,13 +231,22 @@ class FakeRuntime(Runtime):
     def _new_container(self, sandbox: SandboxRecord, config: ContainerConfig, said: dict[str, Any]) -> ContainerRecord:
         env = {"HOSTNAME": sandbox.name, **dict(config.envs)}
         return ContainerRecord(
-            id=secrets.token_hex(32), node=self._driver.node_name, sandbox_id=sandbox.id, name=config.name, attempt=config.attempt,
-            created_at=self._clock.now(), image=full_reference(config.user_image or config.image), image_ref=config.image,
+            id=secrets.token_hex(32),
+            node=self._driver.node_name,
+            sandbox_id=sandbox.id,
+            name=config.name,
+            attempt=config.attempt,
+            created_at=self._clock.now(),
+            image=full_reference(config.user_image or config.image),
+            image_ref=config.image,
             script=interpret(config.user_image, config.command, config.args, env, stdin=config.stdin),
-            behaviour={name: said[name] for name in _KEPT if name in said}, labels=dict(config.labels),
-            annotations=dict(config.annotations), log_path=f"{sandbox.id}/{config.log_path}",
-            cpu_milli=quantity.milli(said.get("cpu", "1m")), memory_bytes=quantity.value(said.get("memory", "8Mi")),
-        )  # fmt: skip
+            behaviour={name: said[name] for name in _KEPT if name in said},
+            labels=dict(config.labels),
+            annotations=dict(config.annotations),
+            log_path=f"{sandbox.id}/{config.log_path}",
+            cpu_milli=quantity.milli(said.get("cpu", "1m")),
+            memory_bytes=quantity.value(said.get("memory", "8Mi")),
+        )
 
     async def start_container(self, container_id: str) -> None:
         record = self._container(container_id)
@@ -219,7 +258,7 @@ class FakeRuntime(Runtime):
         error = str(said.get("start_error") or (record.script.start_error if record.script is not None else ""))
         record.started_at = self._clock.now()
         if error:
-            full = f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {error}: unknown"
+            full = f"failed to create containerd task: OCI runtime create failed: {error}: unknown"
             record.message = full
             self._end(record, 128, "StartError", full)
             raise RuntimeFault("Unknown", full)
@@ -272,10 +311,19 @@ class FakeRuntime(Runtime):
         records = self._by_pod.get(uid, []) if uid else sorted(self._containers.values(), key=lambda r: -r.created_at)
         return tuple(
             Container(
-                r.id, r.sandbox_id, r.name, r.attempt, self._state(r), r.created_at, r.image, r.image_ref, r.labels, r.annotations
+                r.id,
+                r.sandbox_id,
+                r.name,
+                r.attempt,
+                self._state(r),
+                r.created_at,
+                r.image,
+                r.image_ref,
+                r.labels,
+                r.annotations,
             )
             for r in records
-        )  # fmt: skip
+        )
 
     async def container_status(self, container_id: str) -> ContainerStatus:
         return self._status(self._container(container_id))
@@ -385,12 +433,23 @@ class FakeRuntime(Runtime):
         reason = record.reason or ("Completed" if record.exit_code == 0 else "Error")
         message = record.message or str(record.behaviour.get("termination_message", ""))
         return ContainerStatus(
-            id=record.id, sandbox_id=record.sandbox_id, name=record.name, attempt=record.attempt, state=state,
-            created_at=record.created_at, started_at=record.started_at, finished_at=(record.exit_at or 0.0) if exited else 0.0,
-            exit_code=record.exit_code if exited else 0, reason=reason if exited else "", message=message if exited else "",
-            image=record.image, image_ref=record.image_ref, labels=record.labels, annotations=record.annotations,
+            id=record.id,
+            sandbox_id=record.sandbox_id,
+            name=record.name,
+            attempt=record.attempt,
+            state=state,
+            created_at=record.created_at,
+            started_at=record.started_at,
+            finished_at=(record.exit_at or 0.0) if exited else 0.0,
+            exit_code=record.exit_code if exited else 0,
+            reason=reason if exited else "",
+            message=message if exited else "",
+            image=record.image,
+            image_ref=record.image_ref,
+            labels=record.labels,
+            annotations=record.annotations,
             log_path=record.log_path,
-        )  # fmt: skip
+        )
 
     async def _logs(self, record: ContainerRecord, follow: bool) -> AsyncIterator[LogLine]:
         script, told = _log_script(record), -1.0
@@ -420,10 +479,18 @@ class FakeRuntime(Runtime):
 
 def _sandbox(record: SandboxRecord) -> PodSandbox:
     return PodSandbox(
-        record.id, record.name, record.namespace, record.uid, record.attempt,
-        SandboxState.READY if record.ready else SandboxState.NOTREADY, record.created_at, record.ips, record.labels,
-        record.annotations, record.runtime_handler,
-    )  # fmt: skip
+        record.id,
+        record.name,
+        record.namespace,
+        record.uid,
+        record.attempt,
+        SandboxState.READY if record.ready else SandboxState.NOTREADY,
+        record.created_at,
+        record.ips,
+        record.labels,
+        record.annotations,
+        record.runtime_handler,
+    )
 
 
 def _end_of(record: ContainerRecord) -> tuple[float | None, int, str]:

@@ -20,8 +20,8 @@ DATE = "\0date\0"
 """Stands in a line for the date at which it is written."""
 _SHELLS = {"sh", "bash", "ash", "dash", "busybox"}
 _SHELL_IMAGES = {
-    "busybox", "alpine", "debian", "ubuntu", "fedora", "centos", "bash", "rockylinux", "almalinux", "archlinux", "python", "node",
-    "golang", "ruby", "perl", "openjdk", "amazonlinux", "toolbox", "buildpack-deps",
+    "busybox", "alpine", "debian", "ubuntu", "fedora", "centos", "bash", "rockylinux", "almalinux", "archlinux",
+    "python", "node", "golang", "ruby", "perl", "openjdk", "amazonlinux", "toolbox", "buildpack-deps",
 }  # fmt: skip
 _MOST_LINES = 5000
 _SHORTEST_LOOP = 0.1
@@ -224,14 +224,9 @@ class _Shell:
         return 0
 
     def _there(self, path: str) -> bool:
-        if not path.startswith("/tmp"):  # what a script did not make below /tmp is taken to be in the image
-            known = [present for _, name, present in self.files if name == path]
-            return known[-1] if known else True
-        return any(name == path and present for _, name, present in self.files[-1:]) or self._last(path)
-
-    def _last(self, path: str) -> bool:
+        """What a script did not make below /tmp is taken to be in the image."""
         known = [present for at, name, present in self.files if name == path and at <= self.age]
-        return bool(known and known[-1])
+        return known[-1] if known else not path.startswith("/tmp")
 
     def _do_tail(self, args: list[str]) -> int:
         if any(a.startswith(("-f", "-F", "--follow")) for a in args):
@@ -250,7 +245,7 @@ class _Shell:
         if "do" not in tokens:
             return 0
         do = tokens.index("do")
-        body = [t for t in tokens[do + 1 :]]
+        body = list(tokens[do + 1 :])
         while body and body[-1] in ("done", ";", "\n"):
             body.pop()
         if tokens[0] == "for":
@@ -305,9 +300,8 @@ def _tokens(script: str) -> list[str]:
         script,
     )
     script = re.sub(r"\{(\d+)\.\.(\d+)\}", lambda f: " ".join(map(str, _sequence([int(f[1]), int(f[2])]))), script)
-    script = re.sub(
-        r"\$\(([a-z]+)([^()]*)\)", lambda found: f"`{found[1]}`" if found[1] in ("date", "hostname") else "", script
-    )
+    known = ("date", "hostname")
+    script = re.sub(r"\$\(([a-z]+)([^()]*)\)", lambda found: f"`{found[1]}`" if found[1] in known else "", script)
     lexer = shlex.shlex(script, posix=True, punctuation_chars=";&|<>\n")
     lexer.whitespace = " \t\r"
     lexer.whitespace_split = True
