@@ -14,7 +14,7 @@ from kybern.store import resource
 from kybern.store.interface import CompareFailed, Op
 from kybern.store.paging import continue_token
 
-from .conftest import CODEC, PREFIX, Fixture, config_map
+from tests.store.conftest import CODEC, PREFIX, Fixture, config_map
 
 pytestmark = pytest.mark.anyio
 

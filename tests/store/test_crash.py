@@ -16,7 +16,7 @@ from kybern.clock import SystemClock
 from kybern.store.sqlite import SqliteStore
 from kybern.testing.history import Operation, Register, Seen, linearizable, register_step
 
-from .crash_driver import KEYS, label
+from tests.store.crash_driver import KEYS, label
 
 ROUNDS = int(os.environ.get("KYBERN_CRASH_ROUNDS", "20"))
 
@@ -73,8 +73,8 @@ class Record:
 
 
 def run_and_kill(path: Path, record: Record, number: int, random_: random.Random) -> None:
-    command = [sys.executable, "-m", "store.crash_driver", str(path), str(number), str(record.last_seen)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-m", "tests.store.crash_driver", str(path), str(number), str(record.last_seen)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")

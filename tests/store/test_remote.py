@@ -12,7 +12,7 @@ from kybern.api.errors import StatusError
 from kybern.clock import VirtualClock
 from kybern.store.interface import Commit, Compacted, Op, StoreError
 
-from .conftest import CODEC, PREFIX, Fixture, RemoteStore, config_map
+from tests.store.conftest import CODEC, PREFIX, Fixture, RemoteStore, config_map
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from kybern.store import resource, watcher
 from kybern.store.cache import Event, Watcher
 from kybern.store.memory import MemoryStore
 
-from .conftest import PREFIX, Fixture, config_map
+from tests.store.conftest import PREFIX, Fixture, config_map
 
 pytestmark = pytest.mark.anyio
 
@@ -103,7 +103,7 @@ async def test_one_event_is_framed_once_for_all_watchers(cached: Fixture) -> Non
 async def test_reader_and_writer_share_the_struct() -> None:
     from kybern.clock import VirtualClock
 
-    from .conftest import CODEC
+    from tests.store.conftest import CODEC
 
     store = MemoryStore(None, VirtualClock())
     await store.start()

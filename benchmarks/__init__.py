@@ -1,0 +1,1 @@
+"""What `make bench` measures: the budgets of the design, through the public HTTPS port."""
