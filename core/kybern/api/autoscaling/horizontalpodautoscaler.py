@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
 from kybern.api import autoscaling
 from kybern.api.autoscaling.behavior import default_behavior, validate_behavior
 from kybern.api.autoscaling.conversion import CPU_PERCENT, cpu_metric, from_v1, to_v1
@@ -162,13 +160,21 @@ V2 = Kind(
     ),
     row=row,
 )
-V1 = attrs.evolve(
-    V2,
+V1 = Kind(
+    group=V2.group,
     version="v1",
+    kind=V2.kind,
+    plural=V2.plural,
+    namespaced=True,
+    short_names=V2.short_names,
+    categories=V2.categories,
+    subresources=V2.subresources,
     default=default_v1,
+    columns=V2.columns,
     row=lambda obj, now: row(from_v1(obj), now),
-    storage_version_of=("autoscaling", "v2"),
+    storage_version_of=(V2.group, V2.version),
     convert_from_storage=to_v1,
     convert_to_storage=from_v1,
 )
+"""It is judged in its stored form, so it has no rules of its own."""
 KINDS = (V2, V1)
