@@ -7,14 +7,14 @@ out of the result, which is the same choice, made faster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kybern.scheduler.diagnosis import NO_NODES, Diagnosis, FitError
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Code, CycleState, Handle, Policy, Status
-from kybern.scheduler.profile import Profile, overrides
+from kybern.scheduler.profile import PolicyFailure, Profile, overrides
 from kybern.scheduler.snapshot import Candidates, Snapshot
 
 __all__ = ["Cycle", "NoNodes", "nodes_to_find"]
@@ -103,9 +103,12 @@ class Cycle:
         if snapshot.numpy is None or len(rows) <= FEW:
             found, looked_at = self._one_by_one(profile, state, pod, snapshot, rows, start, wanted, diagnosis)
         else:
-            found, looked_at = self._at_once(profile, state, pod, snapshot, rows, start, wanted)
-            if len(found) == 0:
+            masks, rest = _masks(profile, state, pod, snapshot)
+            found, looked_at = self._at_once(profile, state, pod, snapshot, masks, rest, start, wanted)
+            if len(found) == 0 and rest:
                 self._one_by_one(profile, state, pod, snapshot, rows, start, wanted, diagnosis)
+            elif len(found) == 0:
+                _explain(profile, state, pod, snapshot, masks, diagnosis)
         self._start = (self._start + looked_at) % len(snapshot.nodes)
         return found
 
@@ -142,12 +145,15 @@ class Cycle:
         state: CycleState,
         pod: PodInfo,
         snapshot: Snapshot,
-        rows: Sequence[int],
+        masks: list[tuple[Policy, Any]],
+        rest: list[Policy],
         start: int,
         wanted: int,
     ) -> tuple[Any, int]:
         numpy = snapshot.numpy
-        fits, rest = _mask(profile, state, pod, snapshot)
+        fits = numpy.ones(len(snapshot.nodes), dtype=bool)
+        for _, passed in masks:
+            fits &= passed
         for name in self._handle.nominator.nodes():
             info = snapshot.by_name.get(name)
             if info is not None and fits[info.row]:
@@ -164,7 +170,8 @@ class Cycle:
             if len(positions) < wanted:
                 positions = numpy.concatenate([positions, ordered[: min(first, wanted - len(positions))]])
             complete = len(positions) == wanted
-            looked_at = (int(positions[-1]) - start) % len(rows) + 1 if complete else len(rows)
+            size = len(snapshot.nodes)
+            looked_at = (int(positions[-1]) - start) % size + 1 if complete else size
         return (positions if order is None else order[positions]), looked_at
 
     def _best(self, profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Any) -> int:
@@ -197,9 +204,11 @@ class Cycle:
         return int(rows[best[random.randrange(len(best))]])
 
 
-def _mask(profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> tuple[Any, list[Policy]]:
-    """(which rows pass all filters that know columns, the filters that do not)."""
-    fits = snapshot.numpy.ones(len(snapshot.nodes), dtype=bool)
+def _masks(
+    profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot
+) -> tuple[list[tuple[Policy, Any]], list[Policy]]:
+    """(which rows pass each filter that knows columns, the filters that do not)."""
+    masks: list[tuple[Policy, Any]] = []
     rest: list[Policy] = []
     for policy in profile.filters:
         if policy.name in state.skip_filter:
@@ -209,8 +218,47 @@ def _mask(profile: Profile, state: CycleState, pod: PodInfo, snapshot: Snapshot)
             continue
         passed = policy.filter_all(state, pod, snapshot)
         if passed is not None:
-            fits &= passed
-    return fits, rest
+            masks.append((policy, passed))
+    return masks, rest
+
+
+def _explain(
+    profile: Profile,
+    state: CycleState,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    masks: list[tuple[Policy, Any]],
+    diagnosis: Diagnosis,
+) -> None:
+    """Find the first objection on each node, asking once for nodes that are alike."""
+    numpy, nodes = snapshot.numpy, snapshot.nodes
+    left = numpy.ones(len(nodes), dtype=bool)
+    for policy, passed in masks:
+        for rows in _groups(policy, state, pod, snapshot, numpy.flatnonzero(left & ~passed)):
+            objection = policy.filter(state, pod, nodes[rows[0]])
+            if objection is None:
+                raise PolicyFailure(f'"{policy.name}" objects to a node as one of many, but not alone')
+            diagnosis.statuses.update(dict.fromkeys([nodes[row].name for row in rows], objection))
+            diagnosis.rejected_by.add(objection.policy)
+        left &= passed
+    for row in numpy.flatnonzero(left).tolist():
+        objection = profile.filter_with_nominated(state, pod, nodes[row])
+        if objection is not None:
+            diagnosis.statuses[nodes[row].name] = objection
+            diagnosis.rejected_by.add(objection.policy)
+
+
+def _groups(policy: Policy, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Any) -> Iterable[list[int]]:
+    """The rows in groups of nodes to which the policy objects alike."""
+    if not len(rows):
+        return []
+    if not overrides(policy, "alike"):
+        return [[row] for row in rows.tolist()]
+    numbers = policy.alike(state, pod, snapshot)
+    if numbers is None:
+        return [rows.tolist()]
+    chosen = numbers[rows]
+    return [rows[chosen == number].tolist() for number in set(chosen.tolist())]
 
 
 def _finish(

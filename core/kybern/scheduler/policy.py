@@ -20,6 +20,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -301,6 +302,11 @@ class Policy:
         """The nodes, by row, on which `filter` would not object; None when that is all of them."""
         raise NotImplementedError
 
+    def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
+        """Optional, beside `filter_all`: a number for every row, so that nodes with equal numbers get equal objections
+        from `filter`, if any; None when there is only one objection. Spares asking every node why none was left."""
+        raise NotImplementedError
+
     def post_filter(
         self, state: CycleState, pod: PodInfo, statuses: Mapping[str, Status], absent: Status
     ) -> tuple[Nomination | None, Status | None]:
@@ -349,11 +355,16 @@ class Policy:
 
     def unschedulable(self, *reasons: str) -> Status:
         """An objection that preemption might remove."""
-        return Status(Code.UNSCHEDULABLE, reasons, self.name)
+        return _status(Code.UNSCHEDULABLE, reasons, self.name)
 
     def unresolvable(self, *reasons: str) -> Status:
         """An objection that preemption cannot remove."""
-        return Status(Code.UNRESOLVABLE, reasons, self.name)
+        return _status(Code.UNRESOLVABLE, reasons, self.name)
+
+
+@lru_cache(maxsize=1024)
+def _status(code: Code, reasons: tuple[str, ...], policy: str) -> Status:
+    return Status(code, reasons, policy)
 
 
 def normalized(scores: Any, *, reverse: bool = False) -> Any:

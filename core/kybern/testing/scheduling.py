@@ -37,10 +37,6 @@ class _Objects(Informer[Any]):
     def get(self, name: str, namespace: str = "") -> Any:
         return self._objects.get((namespace, name))
 
-    def list(self, namespace: str = "", selector: Callable[[Any], bool] | None = None) -> list[Any]:
-        found = (o for (where, _), o in self._objects.items() if namespace in ("", where))
-        return [o for o in found if selector is None or selector(o.metadata.labels)]
-
     def add_index(self, name: str, values: Any) -> None:
         raise NotImplementedError("policies look objects up by name")
 
@@ -53,6 +49,10 @@ class _Objects(Informer[Any]):
 
     async def synced(self) -> None:
         return None
+
+    def list(self, namespace: str = "", selector: Callable[[Any], bool] | None = None) -> list[Any]:
+        found = (o for (where, _), o in self._objects.items() if namespace in ("", where))
+        return [o for o in found if selector is None or selector(o.metadata.labels)]
 
 
 class PolicyWorld(Handle):

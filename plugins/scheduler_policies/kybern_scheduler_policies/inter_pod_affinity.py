@@ -216,6 +216,17 @@ class InterPodAffinity(Policy):
             passed &= domains.at_all(numpy, 0) == 0
         return passed
 
+    def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
+        """0: a wanted pod is missing; 1: an unwanted one is near; 2: one that does not want this."""
+        numpy, known = snapshot.numpy, state.data[self.name]
+        numbers: Ints = numpy.full(len(snapshot.nodes), 2)
+        for domains in known.against:
+            numbers[domains.at_all(numpy, 0) > 0] = 1
+        anywhere = bool(known.wanted) and known.first_of_its_kind()
+        for domains in known.wanted:
+            numbers[(domains.column.ids < 0) if anywhere else domains.at_all(numpy, 0) == 0] = 0
+        return numbers
+
     def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
         """Add up the weights of preferred terms, of this pod and of others, by domain."""
         snapshot, terms = self.handle.snapshot, pod.terms

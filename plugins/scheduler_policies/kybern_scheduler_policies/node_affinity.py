@@ -87,6 +87,13 @@ class NodeAffinity(Policy):
         passed: Mask = snapshot.numpy.logical_and.reduce([r.mask(snapshot) for r in chosen])
         return passed
 
+    def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
+        """Whether the node meets what is added to every pod."""
+        if self._added is None:
+            return None
+        met: Ints = self._added.mask(snapshot).astype(snapshot.numpy.int64)
+        return met
+
     def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
         """All nodes are equal to a pod without preferences."""
         affinity = pod.pod.spec.affinity

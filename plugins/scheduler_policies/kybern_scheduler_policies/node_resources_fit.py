@@ -84,6 +84,16 @@ class NodeResourcesFit(Policy):
             passed &= columns.requested(name) + amount <= columns.allocatable(name)
         return passed
 
+    def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
+        """Which resources are short, and of which even the whole node has too little: two bits each."""
+        numpy, columns = snapshot.numpy, snapshot.columns
+        numbers: Ints = (columns.pods >= columns.allocatable("pods")).astype(numpy.int64)
+        for name, amount in state.data[self.name]:
+            capacity = columns.allocatable(name)
+            short = columns.requested(name) + amount > capacity
+            numbers = numbers * 4 + short * 2 + (amount > capacity)
+        return numbers
+
     def score(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> int:
         """The strategy's weighted mean over the resources that the node has."""
         total = weights = 0

@@ -12,7 +12,7 @@ from kybern.scheduler.snapshot import Snapshot
 from kybern.scheduler.taints import tolerates
 
 if TYPE_CHECKING:
-    from kybern.scheduler.policy import Mask
+    from kybern.scheduler.policy import Ints, Mask
 
 CORDON = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 REASON = "node(s) were unschedulable"
@@ -47,6 +47,10 @@ class NodeUnschedulable(Policy):
             return None
         open_: Mask = snapshot.columns.unschedulable == 0
         return open_
+
+    def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
+        """There is only one objection."""
+        return None
 
 
 def _does_not_mind(pod: Any) -> bool:

@@ -153,6 +153,17 @@ class PodTopologySpread(Policy):
             passed &= answers[domains.column.ids]
         return passed
 
+    def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
+        """Whether the first constraint that is not met misses its label."""
+        numpy = snapshot.numpy
+        numbers: Ints = numpy.zeros(len(snapshot.nodes), dtype=numpy.int64)
+        met = numpy.ones(len(snapshot.nodes), dtype=bool)
+        for domains in state.data[self.name].domains:
+            ids = domains.column.ids
+            numbers[met & (ids < 0)] = 1
+            met &= numpy.append(domains.fits(domains.counts), False)[ids]
+        return numbers
+
     def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
         """Count pods by domain and find out how much each constraint weighs: the more domains, the more."""
         constraints = self._constraints.of(pod, SOFT)
@@ -195,14 +206,14 @@ class PodTopologySpread(Policy):
 
     def normalize(self, state: CycleState, pod: PodInfo, infos: Candidates, scores: Any) -> Any:
         """Fewest become best; nodes without the labels get nothing."""
-        numpy = self.handle.snapshot.numpy
-        values = scores if isinstance(scores, list) else scores[scores >= 0].tolist()
-        least = min((s for s in values if s >= 0), default=0)
-        most = max((s for s in values if s >= 0), default=0)
         if isinstance(scores, list):
+            graded = [s for s in scores if s >= 0]
+            least, most = min(graded, default=0), max(graded, default=0)
             return [_normal(s, least, most) for s in scores]
+        graded = scores[scores >= 0]
+        least, most = (int(graded.min()), int(graded.max())) if len(graded) else (0, 0)
         best = scores * 0 + MAX_SCORE if most == 0 else MAX_SCORE * (most + least - scores) // most
-        return numpy.where(scores < 0, 0, best)
+        return best * (scores >= 0)
 
 
 def _least(counts: Any) -> int:
@@ -253,6 +264,8 @@ def _soft(
     if constraint.topology_key == HOSTNAME:
         return _Soft(column, counts, True, math.log(len(scored) + 2), skew)
     totals, _ = sums(column, counts, eligibility.rows(constraint, snapshot), snapshot.numpy)
-    ids = column.ids[scored].tolist() if snapshot.numpy is not None else [column.ids[r] for r in scored]
-    size = len({i for i in ids if i >= 0})
+    if snapshot.numpy is None:
+        size = len({column.ids[r] for r in scored} - {-1})
+    else:
+        size = int((snapshot.numpy.bincount(column.ids[scored] + 1)[1:] > 0).sum())
     return _Soft(column, totals, False, math.log(size + 2), skew)

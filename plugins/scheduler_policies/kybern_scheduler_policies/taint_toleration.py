@@ -49,6 +49,10 @@ class TaintToleration(Policy):
         passed: Mask = snapshot.numpy.array(answers)[snapshot.columns.taint_set]
         return passed
 
+    def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
+        """There is only one objection."""
+        return None
+
     def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
         """All nodes are equal while none has a soft taint."""
         if not self.handle.snapshot.soft_taints:
