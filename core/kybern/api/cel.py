@@ -162,7 +162,7 @@ def compile_fault(
 ) -> str:
     """What is wrong with the expression, in the words of the API; empty when it compiles.
 
-    `variables` are names it may use, `authorizer` being of its own type and all others of any.
+    `variables` are names it may use, with a type when it is known (`self:int`); `authorizer` is of its own.
     `results` are the types it may have (`bool`, `string`, `null_type`); none: any. Not `checked`: only
     the syntax counts (expressions that build objects of types only known where they run).
     """
@@ -195,7 +195,10 @@ def _environment(variables: tuple[str, ...]) -> Any:
     from cel_expr_python.ext import ext_optional
 
     types = _types()
-    declared = {name: types["Authorizer"] if name == "authorizer" else cel.Type.DYN for name in variables}
+    declared = {}
+    for variable in variables:
+        name, _, kind = variable.partition(":")
+        declared[name] = types["Authorizer"] if name == "authorizer" else types[kind or "dyn"]
     if "authorizer" in variables:
         declared["authorizer.requestResource"] = types["ResourceCheck"]
     return cel.NewEnv(variables=declared, extensions=[ext_optional.ExtOptional()], functions=_declarations())

@@ -146,6 +146,10 @@ def go_quote(text: str) -> str:
     return '"' + "".join(out) + '"'
 
 
+_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
+"""What the API's JSON writer escapes inside strings besides."""
+
+
 def go_value(value: Any) -> str:
     """A bad value as an error message shows it: strings quoted, the rest as JSON."""
     if value is None:
@@ -156,4 +160,4 @@ def go_value(value: Any) -> str:
         return go_quote(value)
     if isinstance(value, int | float):
         return str(value)
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value).decode().translate(_HTML)
