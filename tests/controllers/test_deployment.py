@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.controllers.rollouts import controllers, deployment, images, patch_spec, set_image
 
 from kybern.api.apps import Deployment, ReplicaSet
 from kybern.api.core import Pod
 from kybern.api.errors import StatusError
 from kybern.testing.world import World
+from tests.controllers.rollouts import controllers, deployment, images, patch_spec, set_image
 
 pytestmark = pytest.mark.anyio
 

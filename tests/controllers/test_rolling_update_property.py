@@ -8,12 +8,12 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.controllers.rollouts import controllers, deployment, images, set_image
 
 from kybern.api.apps import Deployment
 from kybern.api.core import Pod
 from kybern.testing.world import World
 from kybern_controllers_workloads.deployment_scaling import Limits, limits
+from tests.controllers.rollouts import controllers, deployment, images, set_image
 
 STEPS = st.lists(
     st.one_of(
