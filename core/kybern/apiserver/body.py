@@ -5,6 +5,7 @@ JSON, YAML and, for Kubernetes' own kinds, protobuf are read.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
 from kybern.apiserver.request import Request
 
-__all__ = ["LIMIT", "media_type", "object_from", "plain_from", "plain_yaml", "read_object", "too_large"]
+__all__ = ["LIMIT", "media_type", "json_of_yaml", "object_from", "plain_json", "plain_yaml", "read_object", "too_large"]
 
 LIMIT = 3 * 1024 * 1024
 """Bytes that a body may have."""
@@ -24,6 +25,7 @@ _JSON = ("application/json", "text/json", "")
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
 _LARGEST_YAML = 500_000
 _DEEPEST = 200
+_LONG_YAML = 1 << 15
 
 
 def too_large() -> StatusError:
@@ -43,7 +45,7 @@ async def read_object(request: Request, target: Kind | type[Any], field_validati
         raise unsupported()
     data = await request.body()
     if kind in _YAML:
-        data = msgspec.json.encode(plain_yaml(data))
+        data = await json_of_yaml(data)
     elif kind == _PROTOBUF:
         data = msgspec.json.encode(_plain_protobuf(data, target))
     return object_from(data, target, field_validation, request.warnings)
@@ -51,10 +53,12 @@ async def read_object(request: Request, target: Kind | type[Any], field_validati
 
 def object_from(data: bytes | Any, target: Kind | type[Any], field_validation: str, warnings: list[str]) -> Any:
     """JSON bytes or plain data as a Struct. Unknown and duplicate fields are an error, a warning or nothing."""
-    if field_validation == "Ignore":
-        return decode.read(target, data, strict=False)[0]
-    obj, problems = decode.read(target, data, strict=True)
-    if problems:
+    strict = field_validation != "Ignore"
+    try:
+        obj, problems = decode.read(target, data, strict=strict)
+    except (ValueError, RecursionError) as error:
+        raise StatusError.bad_request(f"the object provided is unrecognized: {error}") from None
+    if problems and strict:
         if field_validation == "Strict":
             raise decode.strict_error(type(obj), problems)
         warnings.extend(problems)
@@ -73,16 +77,6 @@ def _plain_protobuf(data: bytes, target: Kind | type[Any]) -> dict[str, Any]:
     return plain
 
 
-async def plain_from(request: Request) -> Any:
-    """A JSON body as plain data (None when empty)."""
-    data = await request.body()
-    if not data:
-        return None
-    if media_type(request) in _YAML:
-        return plain_yaml(data)
-    return plain_json(data)
-
-
 def plain_json(data: bytes) -> Any:
     """JSON as plain data; StatusError 400."""
     try:
@@ -91,13 +85,21 @@ def plain_json(data: bytes) -> Any:
         raise StatusError.bad_request(f"error decoding body: {error}") from None
 
 
+async def json_of_yaml(data: bytes) -> bytes:
+    """YAML as JSON bytes; long texts are read off the event loop."""
+    if len(data) < _LONG_YAML:
+        return msgspec.json.encode(plain_yaml(data))
+    return msgspec.json.encode(await asyncio.to_thread(plain_yaml, data))
+
+
 def plain_yaml(data: bytes) -> Any:
     """YAML as JSON-like plain data; StatusError 400 for what is no YAML, or expands without measure."""
     import yaml
 
-    from kybern.apiserver.yaml_loader import Loader
+    from kybern.apiserver.yaml_loader import Loader, check_depth
 
     try:
+        check_depth(data, _DEEPEST)
         loaded = yaml.load(data, Loader)  # noqa: S506  # Loader is a SafeLoader
         return _jsonable(loaded, [_LARGEST_YAML], 0)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:

@@ -56,8 +56,10 @@ class Dispatch:
         """A cluster-scoped resource has no path below a namespace; a namespaced one can only be read across them."""
         if request.rest and request.subresource != "proxy":
             raise StatusError.no_such_path()
-        if request.namespace and not resource.kind.namespaced and request.resource != "namespaces":
-            raise StatusError.no_such_path()
+        if request.namespace and not resource.kind.namespaced:
+            itself = resource.kind.plural == "namespaces" and request.name == request.namespace
+            if not itself:
+                raise StatusError.no_such_path()
         if resource.kind.namespaced and not request.namespace and request.verb not in _ACROSS_NAMESPACES:
             if request.name and request.verb != "deletecollection":
                 raise StatusError.no_such_path()

@@ -7,9 +7,6 @@ nor the people who have to stop it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from kybern.api.errors import StatusError
 from kybern.apiserver.request import Request
 
@@ -32,17 +29,21 @@ class Fairness:
         self.limits = {True: reads, False: writes}
         self.in_flight = {True: 0, False: 0}
 
-    @contextmanager
-    def seat(self, request: Request) -> Iterator[None]:
-        """Hold a seat while the request is worked on; StatusError 429 when none is free."""
+    def enter(self, request: Request) -> dict[bool, int] | None:
+        """Take a seat for the time the request is worked on; StatusError 429 when none is free.
+
+        What it returns is for `leave`. (Not a context manager: this is on the path of every request.)
+        """
         if is_long_running(request) or not request.resource_request or _EXEMPT_GROUP in request.user.groups:
-            yield
-            return
-        reading = request.verb in _READS
-        if self.in_flight[reading] >= self.limits[reading]:
+            return None
+        reading, in_flight = request.verb in _READS, self.in_flight
+        if in_flight[reading] >= self.limits[reading]:
             raise StatusError.too_many_requests("too many requests, please try again later", 1)
-        self.in_flight[reading] += 1
-        try:
-            yield
-        finally:
-            self.in_flight[reading] -= 1
+        in_flight[reading] += 1
+        return in_flight
+
+    @staticmethod
+    def leave(request: Request, seat: dict[bool, int] | None) -> None:
+        """Give the seat back."""
+        if seat is not None:
+            seat[request.verb in _READS] -= 1

@@ -27,7 +27,7 @@ class Impersonation:
     def __call__(self, request: Request) -> None:
         """Replace `request.user`, keeping the real one in `request.impersonator`."""
         headers = request.headers
-        if _USER not in headers and not any(h.lower().startswith("impersonate-") for h in headers):
+        if not any([h.startswith(("Impersonate-", "impersonate-")) for h in headers]) and _USER not in headers:
             return
         name, groups, uid, extra = _wanted(headers)
         if not name:

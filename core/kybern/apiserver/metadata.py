@@ -5,16 +5,16 @@ Runs inside create and update, around the kind's own functions.
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import Any
-from uuid import uuid4
 
 from kybern.api.errors import StatusError
 from kybern.api.field import Errors, FieldError
 from kybern.api.kind import Kind
 from kybern.api.time import format_time
 
-__all__ = ["begin", "carry_over", "check_namespace", "generate_name", "generation_after"]
+__all__ = ["begin", "carry_over", "check_namespace", "generate_name", "generation_after", "new_uid"]
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Without vowels and look-alikes, so that no words come out (upstream's alphabet)."""
@@ -25,6 +25,13 @@ _LONGEST = 63
 def generate_name(base: str) -> str:
     """`base` and a random suffix, within the length of a DNS label."""
     return base[: _LONGEST - _SUFFIX] + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX))
+
+
+def new_uid() -> str:
+    """A random UUID (RFC 9562, version 4)."""
+    number = int.from_bytes(os.urandom(16), "big") & ~(0xF << 76 | 0x3 << 62) | (4 << 76 | 2 << 62)
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def check_namespace(kind: Kind, metadata: Any, namespace: str) -> None:
@@ -39,7 +46,7 @@ def check_namespace(kind: Kind, metadata: Any, namespace: str) -> None:
 
 def begin(kind: Kind, metadata: Any, now: float) -> None:
     """What every new object gets, whatever its creator wrote there."""
-    metadata.uid = str(uuid4())
+    metadata.uid = new_uid()
     metadata.creationTimestamp = format_time(now)
     metadata.deletionTimestamp = metadata.deletionGracePeriodSeconds = None
     metadata.selfLink = None

@@ -70,9 +70,12 @@ class Pipeline:
         if not authenticated:
             await self._authentication(request)
         self._impersonation(request)
-        with self._fairness.seat(request):
+        seat = self._fairness.enter(request)
+        try:
             self._authorization(request)
             answer = await self._dispatch(request)
             if type(answer) is Response and len(answer.body) > _LARGE:
                 answer = await compressed(request, answer)
-        return answer
+            return answer
+        finally:
+            self._fairness.leave(request, seat)

@@ -96,6 +96,9 @@ class Request:
     def _parse_resource(self, parts: list[str]) -> None:
         self.resource_request = True
         self.verb = _VERBS.get(self.method, "")
+        if "" in parts:
+            # An empty segment names nothing; without this, it would read as "all namespaces".
+            return
         if parts[0] in ("watch", "proxy") and len(parts) > 1:
             self.verb = parts[0]
             parts = parts[1:]

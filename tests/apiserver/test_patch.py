@@ -1,0 +1,175 @@
+"""The three patch formats, as tables: target, patch, result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kybern.api.errors import StatusError
+from kybern.api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from kybern.apiserver.patching import SchemaFields
+
+POD_SPEC = SchemaFields("io.k8s.api.core.v1.PodSpec")
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+    ],
+)
+def test_merge_patch_follows_rfc_7386(target: Any, patch: Any, result: Any) -> None:
+    assert apply_merge_patch(target, patch) == result
+
+
+def test_json_patch_applies_operations_in_order() -> None:
+    operations = [
+        {"op": "test", "path": "/a", "value": 1},
+        {"op": "add", "path": "/list/-", "value": 3},
+        {"op": "move", "from": "/a", "path": "/b"},
+        {"op": "replace", "path": "/list/0", "value": 9},
+    ]
+    assert apply_json_patch({"a": 1, "list": [1, 2]}, operations) == {"b": 1, "list": [9, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "test", "path": "/a", "value": 2},
+        {"op": "remove", "path": "/nothing"},
+        {"op": "replace", "path": "/nothing", "value": 1},
+        {"op": "frobnicate", "path": "/a"},
+        {"op": "add", "path": "no-slash", "value": 1},
+        {"op": "add", "path": "/a/b/c", "value": 1},
+        {"op": "add", "path": 7, "value": 1},
+        {"op": "move", "path": "/a"},
+        {"op": "add", "path": "/a"},
+        "not an object",
+    ],
+)
+def test_json_patch_that_does_not_fit_is_unprocessable(operation: Any) -> None:
+    with pytest.raises(StatusError) as refused:
+        apply_json_patch({"a": 1}, [operation])
+    assert refused.value.code == 422
+    assert refused.value.message == "the server rejected our request due to an error in our request"
+
+
+def test_json_patch_must_be_a_list_of_limited_length() -> None:
+    with pytest.raises(StatusError, match="cannot unmarshal object into Go value") as refused:
+        apply_json_patch({}, {"op": "add"})
+    assert refused.value.code == 400
+    with pytest.raises(StatusError, match="10000, got 10001") as refused:
+        apply_json_patch({}, [{"op": "test", "path": ""}] * 10_001)
+    assert refused.value.code == 413
+
+
+def containers(*names: str, **image: str) -> list[dict[str, str]]:
+    return [{"name": n, "image": image.get(n, "i")} for n in names]
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        pytest.param(
+            {"containers": containers("a", "b")},
+            {"containers": [{"name": "b", "image": "new"}]},
+            {"containers": containers("a", "b", b="new")},
+            id="items meet by their merge key",
+        ),
+        pytest.param(
+            {"containers": containers("a")},
+            {"containers": [{"name": "b", "image": "i"}]},
+            {"containers": containers("a", "b")},
+            id="a new key is appended",
+        ),
+        pytest.param(
+            {"containers": containers("a", "b")},
+            {"containers": [{"name": "a", "$patch": "delete"}]},
+            {"containers": containers("b")},
+            id="an item is deleted",
+        ),
+        pytest.param(
+            {"containers": containers("a", "b")},
+            {"containers": [{"$patch": "replace"}, {"name": "c", "image": "i"}]},
+            {"containers": containers("c")},
+            id="the list is replaced",
+        ),
+        pytest.param(
+            {"containers": containers("a", "b", "c")},
+            {"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}], "containers": [{"name": "a", "image": "n"}]},
+            {"containers": [*containers("b"), *containers("c"), *containers("a", a="n")]},
+            id="named items come in the wanted order, others keep their place",
+        ),
+        pytest.param(
+            {"nodeSelector": {"a": "1", "b": "2"}},
+            {"nodeSelector": {"$patch": "replace", "c": "3"}},
+            {"nodeSelector": {"c": "3"}},
+            id="a map is replaced",
+        ),
+        pytest.param(
+            {"nodeSelector": {"a": "1"}, "hostname": "h"},
+            {"nodeSelector": None, "hostname": None},
+            {},
+            id="null deletes",
+        ),
+        pytest.param(
+            {"tolerations": [{"key": "a"}]},
+            {"tolerations": [{"key": "b"}]},
+            {"tolerations": [{"key": "b"}]},
+            id="a list without a merge key is replaced",
+        ),
+        pytest.param(
+            {"volumes": [{"name": "v", "emptyDir": {}}]},
+            {"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]},
+            {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]},
+            id="retainKeys drops the other kinds of volume",
+        ),
+        pytest.param(
+            {"containers": [{"name": "a", "env": [{"name": "X", "value": "1"}], "ports": [{"containerPort": 80}]}]},
+            {"containers": [{"name": "a", "env": [{"name": "Y", "value": "2"}], "ports": [{"containerPort": 81}]}]},
+            {
+                "containers": [
+                    {
+                        "name": "a",
+                        "env": [{"name": "X", "value": "1"}, {"name": "Y", "value": "2"}],
+                        "ports": [{"containerPort": 80}, {"containerPort": 81}],
+                    }
+                ]
+            },
+            id="lists within items merge as well",
+        ),
+    ],
+)
+def test_strategic_merge_patch(target: Any, patch: Any, result: Any) -> None:
+    assert apply_strategic_patch(target, patch, POD_SPEC) == result
+
+
+def test_primitive_lists_merge_and_lose_items_by_directive() -> None:
+    metadata = SchemaFields("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+    target = {"finalizers": ["a/x", "b/x"]}
+    patch = {"$deleteFromPrimitiveList/finalizers": ["a/x"], "finalizers": ["c/x", "b/x"]}
+    assert apply_strategic_patch(target, patch, metadata) == {"finalizers": ["b/x", "c/x"]}
+
+
+@pytest.mark.parametrize(
+    ("patch", "words"),
+    [
+        ({"containers": [{"image": "x"}]}, "does not contain declared merge key: name"),
+        ({"nodeSelector": {"$patch": "wrong"}}, "unknown patch type found: wrong"),
+        ({"volumes": [{"name": "v", "$retainKeys": ["name"], "hostPath": {}}]}, "retainKeys"),
+        ({"containers": ["text"]}, "must be an object"),
+    ],
+)
+def test_strategic_patch_that_is_wrong_is_a_bad_request(patch: Any, words: str) -> None:
+    target = {"containers": containers("a"), "volumes": [{"name": "v"}], "nodeSelector": {}}
+    with pytest.raises(StatusError, match=words) as refused:
+        apply_strategic_patch(target, patch, POD_SPEC)
+    assert refused.value.code == 400
