@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -69,8 +68,8 @@ class Caller:
 
 
 @pytest.fixture
-async def admin(kybern_cluster: Cluster) -> AsyncIterator[Caller]:
-    yield Caller(kybern_cluster, kybern_cluster.pki.admin)
+async def admin(kybern_cluster: Cluster) -> Caller:
+    return Caller(kybern_cluster, kybern_cluster.pki.admin)
 
 
 def user(admin: Caller, name: str, *groups: str, lifetime: float = 86400.0) -> Caller:
@@ -168,7 +167,8 @@ async def test_roles_by_label_join_view(admin: Caller) -> None:
 
 
 async def test_nobody_gives_himself_more(admin: Caller) -> None:
-    await grant(admin, "jane", rule("create update", "roles rolebindings", "rbac.authorization.k8s.io"), rule("get", "pods"))
+    writes = rule("create update", "roles rolebindings", "rbac.authorization.k8s.io")
+    await grant(admin, "jane", writes, rule("get", "pods"))
     jane = user(admin, "jane", "devs")
     roles = f"{RBAC}/namespaces/default/roles"
     await jane.made(roles, {"metadata": {"name": "ok"}, "rules": [rule("get", "pods")]})
