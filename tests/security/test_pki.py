@@ -84,6 +84,23 @@ def test_certificates_are_signed_by_the_ca_for_their_use(pki: PKI) -> None:
     assert constraints.value.ca and constraints.critical
 
 
+def test_files_can_be_begun_early(tmp_path: Path) -> None:
+    pki = PKI(tmp_path, VirtualClock())
+    pki.prepare()
+    assert pki.ensure()
+    pki.server_ssl_context()
+    pki.prepare()
+    assert not pki.ensure()
+
+
+def test_what_fails_in_the_other_process_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pki").write_text("a file where the directory should be")
+    pki = PKI(tmp_path / "pki", VirtualClock())
+    pki.prepare()
+    with pytest.raises(OSError, match="pki"):
+        pki.ensure()
+
+
 def test_a_second_start_changes_nothing(pki: PKI) -> None:
     before = contents(pki)
     again = PKI(pki.directory, VirtualClock(), hosts=["cluster.example", "::7"])

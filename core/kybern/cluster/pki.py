@@ -72,6 +72,7 @@ class PKI:
         self._clock = clock
         self._names = frozenset(map(_normal, {*SERVER_NAMES, "127.0.0.1", "::1", service_ip, *hosts}))
         self._server_contexts: list[ssl.SSLContext] = []
+        self._child = 0
 
     @property
     def ca_file(self) -> Path:
@@ -113,11 +114,17 @@ class PKI:
         """PEM of its public key."""
         return (self.directory / "sa.pub").read_bytes()
 
+    def prepare(self) -> None:
+        """Begin what `ensure` will have to do, in another process, and return at once: a start has more to do."""
+        if not self._complete():
+            self._child = _fork(self._make)
+
     def ensure(self) -> bool:
         """Make every file that is missing, ending or unfit; True when anything was written."""
-        if self._complete():
+        if not self._child and self._complete():
             return False
-        if not _in_child(self._make):
+        child, self._child = self._child or _fork(self._make), 0
+        if not child or os.waitpid(child, 0)[1] != 0:
             self._make()
         return True
 
@@ -272,14 +279,14 @@ class PKI:
         return key
 
 
-def _in_child(make: Callable[[], None]) -> bool:
-    """Do it in a forked process, whose imports end with it; False when that is not possible or failed.
+def _fork(make: Callable[[], None]) -> int:
+    """The id of a new process that makes it and ends; 0 when there can be none.
 
     Issuing needs `cryptography.x509` once; the server would keep its 17 MB for as long as it lives.
     With other threads about a fork is not safe.
     """
     if not hasattr(os, "fork") or threading.active_count() > 1:
-        return False
+        return 0
     child = os.fork()
     if child == 0:
         code = 1
@@ -288,7 +295,7 @@ def _in_child(make: Callable[[], None]) -> bool:
             code = 0
         finally:
             os._exit(code)
-    return os.waitpid(child, 0)[1] == 0
+    return child
 
 
 def _normal(host: str) -> str:
