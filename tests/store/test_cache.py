@@ -13,7 +13,6 @@ from kybern.api.errors import StatusError
 from kybern.store import resource
 from kybern.store.interface import CompareFailed, Op
 from kybern.store.paging import continue_token
-
 from tests.store.conftest import CODEC, PREFIX, Fixture, config_map
 
 pytestmark = pytest.mark.anyio

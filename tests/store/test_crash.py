@@ -15,7 +15,6 @@ import pytest
 from kybern.clock import SystemClock
 from kybern.store.sqlite import SqliteStore
 from kybern.testing.history import Operation, Register, Seen, linearizable, register_step
-
 from tests.store.crash_driver import KEYS, label
 
 ROUNDS = int(os.environ.get("KYBERN_CRASH_ROUNDS", "20"))

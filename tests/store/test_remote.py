@@ -11,7 +11,6 @@ from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.clock import VirtualClock
 from kybern.store.interface import Commit, Compacted, Op, StoreError
-
 from tests.store.conftest import CODEC, PREFIX, Fixture, RemoteStore, config_map
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,6 @@ from kybern.api.errors import StatusError
 from kybern.store import resource, watcher
 from kybern.store.cache import Event, Watcher
 from kybern.store.memory import MemoryStore
-
 from tests.store.conftest import PREFIX, Fixture, config_map
 
 pytestmark = pytest.mark.anyio
@@ -102,7 +101,6 @@ async def test_one_event_is_framed_once_for_all_watchers(cached: Fixture) -> Non
 
 async def test_reader_and_writer_share_the_struct() -> None:
     from kybern.clock import VirtualClock
-
     from tests.store.conftest import CODEC
 
     store = MemoryStore(None, VirtualClock())

@@ -59,7 +59,7 @@ def row_id(revision: int, place: int = 0) -> int:
 
 def connect(file: Path) -> sqlite3.Connection:
     """A connection that any one thread at a time may use, with explicit transactions. Changes nothing."""
-    db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0)
+    db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=512)
     # sqlite would rather index the whole log for one query than follow `previous` by row number
     db.execute("PRAGMA automatic_index = OFF")
     return db

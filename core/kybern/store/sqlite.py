@@ -12,10 +12,12 @@ import asyncio
 import logging
 import queue
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -32,10 +34,14 @@ from kybern.store.snapshot import Snapshot
 __all__ = ["SqliteOptions", "SqliteStore"]
 
 MAX_BATCH = 512
+SWITCH_SECONDS = 0.0005
+"""How long the writer waits at most for a busy event loop to lend it the interpreter (Python's default: 5 ms)."""
 COMPACT_ROWS = 500
 """Log rows that one compaction step looks at; steps alternate with batches of commits."""
 
-INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?)"
+INSERT = "INSERT INTO log VALUES "
+ROW = "(?, ?, ?, ?, ?)"
+ROWS_AT_ONCE = 512
 LOAD = "SELECT id, key, value, created FROM log ORDER BY id"
 _SUPERSEDED = f"""
 LEFT JOIN log AS old
@@ -125,6 +131,10 @@ class _Batch:
                 done.set_result(outcome)
 
 
+def _insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    db.execute(INSERT + ",".join([ROW] * len(rows)), list(chain.from_iterable(rows)))
+
+
 class _Writer:
     """The one thread that writes: runs jobs in their order and reports each to the event loop."""
 
@@ -197,6 +207,7 @@ class SqliteStore(LocalStore):
 
     async def start(self) -> None:
         await asyncio.to_thread(self._open_file)
+        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
         self._writer = _Writer()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="kybern-store-reader")
         self._open = True
@@ -289,8 +300,15 @@ class SqliteStore(LocalStore):
         self._writer.submit(lambda: self._write(batch.rows), lambda _, error: self._written(batch, error))
 
     def _write(self, rows: list[Row]) -> None:
+        """Make rows durable. One statement is a transaction of its own: so a usual batch gives the interpreter
+        back to the event loop once, not once per row."""
+        if len(rows) <= ROWS_AT_ONCE:
+            with database.translated(self._file):
+                _insert(self._db, rows)
+            return
         with self._transaction() as db:
-            db.executemany(INSERT, rows)
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                _insert(db, rows[start : start + ROWS_AT_ONCE])
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
