@@ -9,7 +9,7 @@ from typing import Any
 
 from kybern.api.kind import WriteContext
 
-__all__ = ["drop_status", "keep_other_half", "keep_metadata", "never_changed", "spec_changed"]
+__all__ = ["drop_status", "keep_metadata", "keep_other_half", "never_changed", "spec_changed"]
 
 
 def drop_status(obj: Any, context: WriteContext) -> None:

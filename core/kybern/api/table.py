@@ -11,7 +11,19 @@ from typing import Any
 from kybern.api.kind import Column
 from kybern.api.time import human_duration, parse_time
 
-__all__ = ["AGE", "CREATED_AT", "NAME", "NONE", "UNSET", "age", "joined", "labels", "name_and_age", "name_and_creation", "selector"]
+__all__ = [
+    "AGE",
+    "CREATED_AT",
+    "NAME",
+    "NONE",
+    "UNSET",
+    "age",
+    "joined",
+    "labels",
+    "name_and_age",
+    "name_and_creation",
+    "selector",
+]
 
 NAME = Column("Name", format="name", field="ObjectMeta.name")
 AGE = Column("Age", field="ObjectMeta.creationTimestamp")

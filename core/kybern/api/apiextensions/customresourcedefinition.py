@@ -20,9 +20,7 @@ STRATEGIES = ("None", "Webhook")
 REVIEW_VERSIONS = ("v1", "v1beta1")
 HTTPS_PORT = 443
 APPROVAL = "api-approved.kubernetes.io"
-NEED_APPROVAL = (
-    f'protected groups must have approval annotation "{APPROVAL}", see https://github.com/kubernetes/enhancements/pull/1111'
-)
+NEED_APPROVAL = f'protected groups must have approval annotation "{APPROVAL}", see https://github.com/kubernetes/enhancements/pull/1111'
 ONLY_WEBHOOK = "should not be set when strategy is not set to Webhook"
 NESTED = ("items", "additionalProperties", "additionalItems")
 """Keywords whose value may be a schema or something else, so that decoding leaves it as it came."""
@@ -89,7 +87,7 @@ def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
 
 def changed(new: Any, old: Any) -> bool:
     """Compared as written, since parts of a schema have no type of their own."""
-    return types.to_plain(new.spec) != types.to_plain(old.spec)
+    return bool(types.to_plain(new.spec) != types.to_plain(old.spec))
 
 
 def validate(obj: Any, errors: Errors) -> None:

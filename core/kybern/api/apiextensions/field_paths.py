@@ -63,7 +63,28 @@ def _fields(schema: Schema, is_root: bool) -> dict[str, Schema] | None:
     return properties
 
 
-_KEYWORDS = frozenset("true false null in as break const continue else for function if import let loop package namespace return".split())
+_KEYWORDS = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+    ]
+)
 
 
 def _escape(name: str) -> str:

@@ -187,7 +187,9 @@ def _validate_topology(schema: Schema, errors: Errors, path: Path) -> None:
     items = schema.get("items")
     if list_type in ("set", "map") and isinstance(items, dict):
         if items.get("nullable"):
-            errors.forbidden(path.child("items", "nullable"), f"cannot be nullable when x-kubernetes-list-type is {list_type}")
+            errors.forbidden(
+                path.child("items", "nullable"), f"cannot be nullable when x-kubernetes-list-type is {list_type}"
+            )
         for key in keys if list_type == "map" else ():
             _validate_map_key(key, items, errors, path.child("items", "properties").key(key))
 

@@ -26,7 +26,9 @@ def type_name(value: Any) -> str:
         return "integer"
     if isinstance(value, float):
         return "number"
-    return {str: "string", list: "array", dict: "object"}[type(value)]
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
 
 
 def validate_value(schema: Schema, value: Any, errors: Errors, path: Path) -> None:
@@ -123,8 +125,9 @@ def _validate_list(schema: Schema, value: list[Any], errors: Errors, path: Path)
     if least is not None and len(value) < least:
         errors.invalid(path, len(value), f" in body should have at least {least} items")
     items = schema.get("items")
-    for i, item in enumerate(value) if isinstance(items, dict) else ():
-        validate_value(items, item, errors, path.index(i))
+    if isinstance(items, dict):
+        for i, item in enumerate(value):
+            validate_value(items, item, errors, path.index(i))
 
 
 def _validate_object(schema: Schema, value: dict[str, Any], errors: Errors, path: Path) -> None:

@@ -30,7 +30,8 @@ def plain_schema(version: Any) -> dict[str, Any] | None:
     """A version's schema as plain data."""
     if version.schema is None or version.schema.openAPIV3Schema is None:
         return None
-    return types.to_plain(version.schema.openAPIV3Schema)
+    schema: dict[str, Any] = types.to_plain(version.schema.openAPIV3Schema)
+    return schema
 
 
 def shared(versions: Sequence[Any], part: str) -> bool:

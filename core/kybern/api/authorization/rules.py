@@ -31,7 +31,11 @@ def validate_subject(spec: Any, errors: Errors) -> None:
 def validate_empty_metadata(obj: Any, errors: Errors, *, namespaced: bool = False) -> None:
     """A review is not stored, so it has no name or labels."""
     metadata = obj.metadata
-    fields = [f for f in ("name", "generateName", "labels", "annotations", "finalizers", "ownerReferences") if getattr(metadata, f)]
+    fields = [
+        f
+        for f in ("name", "generateName", "labels", "annotations", "finalizers", "ownerReferences")
+        if getattr(metadata, f)
+    ]
     if metadata.namespace and not namespaced:
         fields.append("namespace")
     if fields:

@@ -168,7 +168,10 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     _validate_kept(new, old, errors, ("Approved", "Denied"))
     certificate = new.status.certificate
     if old.status.certificate and certificate != old.status.certificate:
-        errors.forbidden(Path("status").child("certificate"), "updates may not set certificate content if existing certificate content is not empty")
+        errors.forbidden(
+            Path("status").child("certificate"),
+            "updates may not set certificate content if existing certificate content is not empty",
+        )
     elif certificate and b"-----BEGIN CERTIFICATE-----" not in certificate:
         text = "must contain at least one CERTIFICATE PEM block"
         errors.invalid(Path("status").child("certificate"), "<certificate data>", text)

@@ -39,7 +39,11 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
 
 
 def row(obj: Any, now: float) -> list[Any]:
-    return [obj.metadata.name, str(len(obj.data or ()) + len(obj.binaryData or ())), age(obj.metadata.creationTimestamp, now)]
+    return [
+        obj.metadata.name,
+        str(len(obj.data or ()) + len(obj.binaryData or ())),
+        age(obj.metadata.creationTimestamp, now),
+    ]
 
 
 KIND = Kind(

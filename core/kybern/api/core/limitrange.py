@@ -11,7 +11,12 @@ from kybern.api.field import Errors, Path
 from kybern.api.kind import Kind, WriteContext
 from kybern.api.table import CREATED_AT, NAME, name_and_creation
 from kybern.api.validation import names
-from kybern.api.validation.resources import is_hugepages, is_native, validate_container_resource_name, validate_resource_name
+from kybern.api.validation.resources import (
+    is_hugepages,
+    is_native,
+    validate_container_resource_name,
+    validate_resource_name,
+)
 
 TYPES = ("Pod", "Container", "PersistentVolumeClaim")
 LIMITS = Path("spec").child("limits")

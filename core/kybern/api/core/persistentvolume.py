@@ -47,7 +47,10 @@ def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
         new.status = old.status
         return
     new.spec = old.spec
-    if new.status.phase != old.status.phase and new.status.lastPhaseTransitionTime == old.status.lastPhaseTransitionTime:
+    if (
+        new.status.phase != old.status.phase
+        and new.status.lastPhaseTransitionTime == old.status.lastPhaseTransitionTime
+    ):
         new.status.lastPhaseTransitionTime = format_time(context.now)
 
 

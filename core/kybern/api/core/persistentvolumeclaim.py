@@ -46,7 +46,10 @@ def prepare_create(obj: Any, context: WriteContext) -> None:
 
 def _is_known_source(source: Any) -> bool:
     """The older field only ever meant claims and snapshots; anything else in it is dropped."""
-    return source.kind == "PersistentVolumeClaim" and not source.apiGroup or (source.apiGroup, source.kind) == SNAPSHOT
+    return (source.kind == "PersistentVolumeClaim" and not source.apiGroup) or (
+        source.apiGroup,
+        source.kind,
+    ) == SNAPSHOT
 
 
 def _mirror_sources(spec: Any) -> None:
@@ -131,9 +134,12 @@ def _validate_same_source(spec: Any, errors: Errors, path: Path) -> None:
     old, new = spec.dataSource, spec.dataSourceRef
     if new is not None and new.namespace and old is not None:
         errors.invalid(path, "dataSource", "may not be specified when dataSourceRef.namespace is specified")
-    elif old is not None and new is not None:
-        if (old.apiGroup, old.kind, old.name) != (new.apiGroup, new.kind, new.name):
-            errors.invalid(path, "dataSource", "must match dataSourceRef")
+    elif old is not None and new is not None and _named(old) != _named(new):
+        errors.invalid(path, "dataSource", "must match dataSourceRef")
+
+
+def _named(source: Any) -> tuple[str | None, str, str]:
+    return source.apiGroup, source.kind, source.name
 
 
 def validate_update(new: Any, old: Any, errors: Errors) -> None:

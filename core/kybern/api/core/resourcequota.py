@@ -106,7 +106,8 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
 
 
 def row(obj: Any, now: float) -> list[Any]:
-    requests, limits = [], []
+    requests: list[str] = []
+    limits: list[str] = []
     for name in sorted(obj.status.hard or ()):
         used = (obj.status.used or {}).get(name, "0")
         column = limits if name.startswith("limits.") else requests
@@ -128,7 +129,9 @@ KIND = Kind(
     validate_update=validate_update,
     columns=(
         NAME,
-        Column("Request", description="Request represents a minimum amount of cpu/memory that a container may consume."),
+        Column(
+            "Request", description="Request represents a minimum amount of cpu/memory that a container may consume."
+        ),
         Column("Limit", description="Limits control the maximum amount of cpu/memory that a container may use."),
         AGE,
     ),

@@ -16,7 +16,7 @@ from kybern.api.validation import ip
 
 __all__ = ["CLUSTER_FAMILIES", "drop_of_old_type", "initialize", "keep_allocated", "normalize"]
 
-CLUSTER_FAMILIES = ("IPv4",)
+CLUSTER_FAMILIES: tuple[str, ...] = ("IPv4",)
 HEADLESS = "None"
 SPEC = Path("spec")
 POLICY = SPEC.child("ipFamilyPolicy")

@@ -346,7 +346,7 @@ def validate_status(new: Any, old: Any, errors: Errors) -> None:
     path = Path("status").child("loadBalancer", "ingress")
     ingress = new.status.loadBalancer.ingress or ()
     if ingress and new.spec.type != "LoadBalancer":
-        errors.forbidden(path, "may only be used when `spec.type` is \"LoadBalancer\"")
+        errors.forbidden(path, 'may only be used when `spec.type` is "LoadBalancer"')
         return
     for i, point in enumerate(ingress):
         _validate_ingress(point, errors, path.index(i))

@@ -151,7 +151,12 @@ def _validate_csi(source: Any, errors: Errors, path: Path) -> None:
     validate_csi_driver_name(source.driver, errors, path.child("driver"))
     if not source.volumeHandle:
         errors.required(path.child("volumeHandle"))
-    for field in ("controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef"):
+    for field in (
+        "controllerPublishSecretRef",
+        "controllerExpandSecretRef",
+        "nodePublishSecretRef",
+        "nodeExpandSecretRef",
+    ):
         secret = getattr(source, field)
         for part in ("name", "namespace"):
             if secret is not None and not getattr(secret, part):

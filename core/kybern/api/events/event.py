@@ -7,6 +7,7 @@ from typing import Any
 from kybern.api.core import event as core
 from kybern.api.field import Errors
 from kybern.api.kind import Kind
+from kybern.api.validation import names
 
 NAMES = {
     "metadata": "metadata",
@@ -52,8 +53,10 @@ def validate(obj: Any, errors: Errors) -> None:
     stored = to_core(obj)
     if obj.metadata.resourceVersion:
         core.validate(stored, errors)
-    else:
-        core.validate_strictly(stored, errors)
+        return
+    name = obj.metadata.name or ""
+    names.add_all(errors, "metadata.name", name, names.dns1123_subdomain(name) if name else [])
+    core.validate_strictly(stored, errors)
 
 
 def validate_update(new: Any, old: Any, errors: Errors) -> None:

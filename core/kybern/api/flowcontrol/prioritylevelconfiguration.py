@@ -67,7 +67,11 @@ def _validate_shares(level: Any, errors: Errors, path: Path) -> None:
 
 
 def _validate_limited(limited: Any, errors: Errors, path: Path) -> None:
-    shares, lendable, borrowing = limited.nominalConcurrencyShares, limited.lendablePercent, limited.borrowingLimitPercent
+    shares, lendable, borrowing = (
+        limited.nominalConcurrencyShares,
+        limited.lendablePercent,
+        limited.borrowingLimitPercent,
+    )
     if shares < 0:
         errors.invalid(path.child("nominalConcurrencyShares"), shares, "must be a non-negative integer")
     _validate_response(limited.limitResponse, errors, path.child("limitResponse"))
@@ -103,10 +107,8 @@ def _validate_queuing(queuing: Any, errors: Errors, path: Path) -> None:
     elif hand > queues:
         errors.invalid(path.child("handSize"), hand, f"should not be greater than queues ({queues})")
     elif queues > 0 and ceil(log2(queues) * hand) > MOST_HASH_BITS:
-        text = (
-            f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than {MOST_HASH_BITS}"
-        )
-        errors.invalid(path.child("handSize"), hand, text)
+        asked = f"required entropy bits of deckSize {queues} and handSize {hand}"
+        errors.invalid(path.child("handSize"), hand, f"{asked} should not be greater than {MOST_HASH_BITS}")
 
 
 def row(obj: Any, now: float) -> list[Any]:

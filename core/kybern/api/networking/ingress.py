@@ -141,7 +141,7 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
 
 def warn(new: Any, old: Any | None) -> list[str]:
     if CLASS_ANNOTATION in (new.metadata.annotations or {}) and old is None:
-        return [f'annotation "{CLASS_ANNOTATION}" is deprecated, please use \'spec.ingressClassName\' instead']
+        return [f"annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"]
     return []
 
 
@@ -182,7 +182,10 @@ KIND = Kind(
     warn=warn,
     columns=(
         NAME,
-        Column("Class", description="The name of the IngressClass resource that should be used for additional configuration"),
+        Column(
+            "Class",
+            description="The name of the IngressClass resource that should be used for additional configuration",
+        ),
         Column("Hosts", description="Hosts that incoming requests are matched against before the ingress rule"),
         Column("Address", description="Address is a list containing ingress points for the load-balancer"),
         Column("Ports", description="Ports of TLS configurations that open"),

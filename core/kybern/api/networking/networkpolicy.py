@@ -44,7 +44,9 @@ def validate(obj: Any, errors: Errors) -> None:
             errors.not_supported(path.index(i), direction, DIRECTIONS)
 
 
-def _validate_rule(rule_ports: Sequence[Any] | None, peers: Sequence[Any] | None, errors: Errors, path: Path, side: str) -> None:
+def _validate_rule(
+    rule_ports: Sequence[Any] | None, peers: Sequence[Any] | None, errors: Errors, path: Path, side: str
+) -> None:
     for i, port in enumerate(rule_ports or ()):
         _validate_port(port, errors, path.child("ports").index(i))
     for i, peer in enumerate(peers or ()):

@@ -46,7 +46,9 @@ def default_claim(spec: Any) -> None:
                 toleration.operator = toleration.operator or "Equal"
 
 
-def each(errors: Errors, path: Path, items: Sequence[Any] | None, limit: int, key: Any = None) -> Iterator[tuple[Path, Any]]:
+def each(
+    errors: Errors, path: Path, items: Sequence[Any] | None, limit: int, key: Any = None
+) -> Iterator[tuple[Path, Any]]:
     """The items with their paths; says so when there are too many, or two with the same key."""
     items = items or ()
     if len(items) > limit:

@@ -38,7 +38,9 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
                 errors.required(at.child(field))
     if status.reservedFor and status.allocation is None:
         errors.forbidden(path, "may not be specified when `allocated` is not set")
-    elif new.metadata.deletionTimestamp and [c for c in status.reservedFor or () if c not in (stored.reservedFor or ())]:
+    elif new.metadata.deletionTimestamp and [
+        c for c in status.reservedFor or () if c not in (stored.reservedFor or ())
+    ]:
         text = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
         errors.forbidden(path, text)
     path = STATUS.child("allocation")
@@ -83,6 +85,10 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
-    columns=(NAME, Column("State", description="A summary of the current state (allocated, pending, reserved, etc.)."), AGE),
+    columns=(
+        NAME,
+        Column("State", description="A summary of the current state (allocated, pending, reserved, etc.)."),
+        AGE,
+    ),
     row=row,
 )

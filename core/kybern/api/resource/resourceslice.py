@@ -72,7 +72,13 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
 
 def row(obj: Any, now: float) -> list[Any]:
     spec = obj.spec
-    return [obj.metadata.name, spec.nodeName or "", spec.driver, spec.pool.name, age(obj.metadata.creationTimestamp, now)]
+    return [
+        obj.metadata.name,
+        spec.nodeName or "",
+        spec.driver,
+        spec.pool.name,
+        age(obj.metadata.creationTimestamp, now),
+    ]
 
 
 KIND = Kind(

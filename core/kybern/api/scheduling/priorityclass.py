@@ -32,9 +32,7 @@ def validate(obj: Any, errors: Errors) -> None:
                 "metadata.name", "priority class names with 'system-' prefix are reserved for system use only"
             )
     elif obj.value > HIGHEST_USER_PRIORITY:
-        errors.forbidden(
-            "value", f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
-        )
+        errors.forbidden("value", f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}")
     if obj.preemptionPolicy is not None and obj.preemptionPolicy not in POLICIES:
         errors.not_supported("preemptionPolicy", obj.preemptionPolicy, POLICIES)
 

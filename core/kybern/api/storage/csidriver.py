@@ -64,7 +64,9 @@ def _validate_tokens(requests: Sequence[Any], errors: Errors, path: Path) -> Non
         if seconds is not None and seconds < SHORTEST_TOKEN:
             errors.invalid(at.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes")
         if seconds is not None and seconds > LONGEST_TOKEN:
-            errors.invalid(at.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds")
+            errors.invalid(
+                at.child("expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds"
+            )
 
 
 def validate_update(new: Any, old: Any, errors: Errors) -> None:

@@ -21,7 +21,9 @@ def validate_provisioner(name: str, errors: Errors, path: Path) -> None:
         names.add_all(errors, path, name.lower(), names.qualified_name(name.lower()))
 
 
-def validate_parameters(parameters: Mapping[str, str] | None, errors: Errors, path: Path, *, needed: bool = False) -> None:
+def validate_parameters(
+    parameters: Mapping[str, str] | None, errors: Errors, path: Path, *, needed: bool = False
+) -> None:
     """Free settings for the provisioner; keys may not be empty and the total is limited."""
     parameters = parameters or {}
     if len(parameters) > PARAMETERS_MAX:

@@ -11,7 +11,10 @@ from kybern.api.table import AGE, NAME, UNSET, age
 from kybern.api.validation.metadata import validate_immutable
 from kybern.api.validation.selectors import validate_topology_terms
 
-DEFAULT_ANNOTATIONS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+DEFAULT_ANNOTATIONS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
 RECLAIM_POLICIES = ("Delete", "Retain")
 BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 

@@ -54,7 +54,9 @@ def validate_object_meta(metadata: Any, kind: Kind, errors: Errors, path: Path =
         _validate_standard_finalizers(errors, path.child("finalizers"), metadata.finalizers)
 
 
-def validate_object_meta_update(new: Any, old: Any, errors: Errors, kind: Kind | None = None, path: Path = METADATA) -> None:
+def validate_object_meta_update(
+    new: Any, old: Any, errors: Errors, kind: Kind | None = None, path: Path = METADATA
+) -> None:
     """What an update may do to metadata. `new` and `old` are ObjectMeta, or objects that have one."""
     new, old = getattr(new, "metadata", new), getattr(old, "metadata", old)
     if old.deletionTimestamp:
@@ -89,7 +91,9 @@ def validate_non_negative(errors: Errors, path: Path, value: int | None) -> None
 def _validate_name(metadata: Any, kind: Kind, errors: Errors, path: Path) -> None:
     name_errors = kind.name_errors or names.name_dns_subdomain
     if metadata.generateName:
-        names.add_all(errors, path.child("generateName"), metadata.generateName, name_errors(metadata.generateName, True))
+        names.add_all(
+            errors, path.child("generateName"), metadata.generateName, name_errors(metadata.generateName, True)
+        )
     if not metadata.name:
         errors.required(path.child("name"), "name or generateName is required")
     else:
@@ -116,11 +120,9 @@ def validate_owner_references(errors: Errors, path: Path, references: Sequence[A
             continue
         name = f"{reference.kind}/{reference.name}"
         if controller:
-            errors.invalid(
-                path,
-                list(references or ()),
-                f'Only one reference can have Controller set to true. Found "true" in references for {controller} and {name}',
-            )
+            found = f'Found "true" in references for {controller} and {name}'
+            text = f"Only one reference can have Controller set to true. {found}"
+            errors.invalid(path, list(references or ()), text)
         controller = controller or name
 
 
@@ -161,6 +163,5 @@ def _validate_no_new_finalizers(new: Any, old: Any, errors: Errors, path: Path) 
         listed = ", ".join(f'"{name}"' for name in added)
         errors.forbidden(
             path,
-            "no new finalizers can be added if the object is being deleted, "
-            f"found new finalizers []string{{{listed}}}",
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}",
         )

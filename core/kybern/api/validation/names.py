@@ -96,7 +96,9 @@ WILDCARD_TEXT = mismatch(
     WILDCARD,
     "*.example.com",
 )
-QUALIFIED_RULE = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+QUALIFIED_RULE = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+)
 QUALIFIED_TEXT = mismatch(QUALIFIED_RULE, QUALIFIED, "MyName", "my.name", "123-abc")
 LABEL_VALUE_TEXT = mismatch(
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
@@ -184,7 +186,8 @@ def long_name(value: str) -> list[str]:
 def _qualified_faults(value: str) -> tuple[str, ...]:
     parts = value.split("/")
     if len(parts) > 2:
-        return (f"a valid label key {QUALIFIED_TEXT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",)
+        form = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return (f"a valid label key {QUALIFIED_TEXT} {form}",)
     faults: list[str] = []
     name = parts[-1]
     if len(parts) == 2 and not parts[0]:

@@ -41,7 +41,12 @@ OBJECT_COUNTS = frozenset(
         "services.loadbalancers",
     }
 )
-QUOTA = CONTAINER | OBJECT_COUNTS | {f"{side}.{name}" for side in ("requests", "limits") for name in CONTAINER} | {"requests.storage"}
+QUOTA = (
+    CONTAINER
+    | OBJECT_COUNTS
+    | {f"{side}.{name}" for side in ("requests", "limits") for name in CONTAINER}
+    | {"requests.storage"}
+)
 STANDARD = QUOTA | {"storage"}
 HUGEPAGES = "hugepages-"
 NOT_NEGATIVE = "must be greater than or equal to 0"

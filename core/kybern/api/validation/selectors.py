@@ -8,7 +8,12 @@ from kybern.api.field import Errors, Path
 from kybern.api.validation import names
 from kybern.api.validation.labels import validate_label_key, validate_labels
 
-__all__ = ["validate_label_selector", "validate_node_selector", "validate_node_selector_term", "validate_topology_terms"]
+__all__ = [
+    "validate_label_selector",
+    "validate_node_selector",
+    "validate_node_selector_term",
+    "validate_topology_terms",
+]
 
 BAD_OPERATOR = "not a valid selector operator"
 NEED_VALUES = "must be specified when `operator` is 'In' or 'NotIn'"
