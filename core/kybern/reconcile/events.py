@@ -34,6 +34,9 @@ BUFFERED = 10_000
 WRITERS = 8
 RETRIES = 12
 RETRY_DELAY = 10.0
+WRITE_BURST = 1000
+WRITE_RATE = 200.0
+"""Events a second that are written when there are many: they must not slow down what they tell of."""
 
 
 @attrs.define
@@ -113,6 +116,7 @@ class Events(EventRecorder):
         self._pending: deque[tuple[_Series, Any | None]] = deque()
         self._arrived = asyncio.Event()
         self._sequence = 0
+        self._allowance, self._allowed = float(WRITE_BURST), clock.monotonic()
         self._buckets = _Remembered()
         self._similar = _Remembered()
         self._series = _Remembered()
@@ -200,14 +204,25 @@ class Events(EventRecorder):
 
     async def _write_pending(self) -> None:
         lanes: list[list[tuple[_Series, Any]]] = [[] for _ in range(WRITERS)]
-        while self._pending:
+        for _ in range(min(await self._batch(), len(self._pending))):
             item = self._pending.popleft()
+            self._allowance -= 1
             # Events of one series stay in order: they share a lane.
             lanes[zlib.crc32(item[0].name.encode()) % WRITERS].append(item)
         async with anyio.create_task_group() as tasks:
             for lane in lanes:
                 if lane:
                     tasks.start_soon(self._write_lane, lane)
+
+    async def _batch(self) -> int:
+        """How many may be written now; waits until it is at least one."""
+        while True:
+            now = self._clock.monotonic()
+            self._allowance = min(WRITE_BURST, self._allowance + (now - self._allowed) * WRITE_RATE)
+            self._allowed = now
+            if self._allowance >= 1:
+                return int(self._allowance)
+            await self._clock.sleep(1.0)
 
     async def _write_lane(self, lane: list[tuple[_Series, Any]]) -> None:
         for series, event in lane:
@@ -280,11 +295,18 @@ def _event(note: _Note, series: _Series, message: str) -> Any:
     from kybern.api.meta import ObjectMeta
     from kybern.api.time import format_time
 
-    now = format_time(note.time)
-    about = {name: value or None for name, value in attrs.asdict(note.about).items()}
+    now, about = format_time(note.time), note.about
     return Event(
         metadata=ObjectMeta(name=series.name, namespace=series.namespace),
-        involvedObject=ObjectReference(**about),
+        involvedObject=ObjectReference(
+            apiVersion=about.apiVersion or None,
+            kind=about.kind or None,
+            namespace=about.namespace or None,
+            name=about.name or None,
+            uid=about.uid or None,
+            resourceVersion=about.resourceVersion or None,
+            fieldPath=about.fieldPath or None,
+        ),
         reason=note.reason,
         message=message[:1024],
         source=EventSource(component=note.component, host=note.host or None),

@@ -7,14 +7,14 @@ adopts free objects that match its selector and releases those it controls that 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from kybern.api.errors import StatusError
 from kybern.client.interface import Client
 
 K = TypeVar("K")
 
-__all__ = ["claim", "controller_of", "controller_reference", "is_controlled_by"]
+__all__ = ["claim", "controller_of", "controller_reference", "is_controlled_by", "label_test"]
 
 
 def controller_of(obj: Any) -> Any | None:
@@ -29,6 +29,16 @@ def is_controlled_by(obj: Any, owner: Any) -> bool:
     """Whether `owner` is the object's controller: by uid, since names are used again."""
     reference = controller_of(obj)
     return reference is not None and reference.uid == owner.metadata.uid
+
+
+def label_test(selector: Any) -> Callable[[Any], bool]:
+    """A LabelSelector as a test of a labels dict, made for asking it thousands of times."""
+    from kybern.api import selectors
+
+    if selector is None or selector.matchExpressions or not selector.matchLabels:
+        return selectors.from_label_selector(selector).matches
+    wanted = selector.matchLabels.items()
+    return lambda labels: bool(labels) and wanted <= labels.items()
 
 
 def controller_reference(owner: Any) -> Any:
@@ -59,9 +69,12 @@ async def claim(
     deleted, or a namesake of one that is gone.
     """
     may_adopt = _once(lambda: _may_adopt(client, owner))
+    uid = owner.metadata.uid
     claimed = []
     for obj in objects:
-        if await _claim_one(client, owner, obj, matches, adoptable, may_adopt):
+        reference = controller_of(obj)
+        settled = reference is not None and reference.uid == uid and matches(cast(Any, obj).metadata.labels)
+        if settled or await _claim_one(client, owner, obj, matches, adoptable, may_adopt):
             claimed.append(obj)
     return claimed
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kybern.api import selectors
 from kybern.reconcile.interface import Context
-from kybern.reconcile.owners import controller_of
+from kybern.reconcile.owners import controller_of, label_test
 from kybern.reconcile.pods import owner_index
 from kybern_controllers_workloads.replicas import ReplicasController
 
@@ -26,7 +25,7 @@ class ReplicaSetController(ReplicasController):
         self.owners.add_index("owner", owner_index)
 
     def selector(self, owner: Any) -> Callable[[Any], bool]:
-        return selectors.from_label_selector(owner.spec.selector).matches
+        return label_test(owner.spec.selector)
 
     def neighbours(self, owner: Any) -> Iterable[Any]:
         """The pods of all ReplicaSets of the same Deployment: an old one shrinks where the new one stands."""
