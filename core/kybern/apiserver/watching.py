@@ -6,6 +6,7 @@ watcher. A connection that does not keep up is left alone until its buffer has d
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -139,7 +140,7 @@ class WatchAnswer:
 
     async def _stream(self, http: Any, writer: Any) -> None:
         self._transport = http.transport
-        loop = http.loop if hasattr(http, "loop") else http._loop
+        loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
         self._watcher.notify = self._flush
         timer = self._clock.call_later(self._timeout, self._time_up)
