@@ -5,13 +5,17 @@ Pure. A refused pod fails at once with a reason such as `OutOfcpu` or `NodeAffin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from kybern.api import quantity
 
 __all__ = ["Refusal", "Used", "admit", "host_ports", "pod_requests"]
+
+
+_CRITICAL = 2_000_000_000
+"""Priority from which on a pod is critical for its node or cluster."""
 
 
 class Refusal(NamedTuple):
@@ -99,8 +103,12 @@ class Used:
         self.ports -= ports
 
 
-def admit(pod: Any, node: Any, used: Used, *, operating_system: str = "linux") -> Refusal | None:
+def admit(
+    pod: Any, node: Any, used: Used, *, operating_system: str = "linux", pressure: Collection[str] = ()
+) -> Refusal | None:
     """None when the pod may run beside those that run on the node (a Node Struct) already."""
+    if pressure and not _bears_pressure(pod, pressure):
+        return Refusal("Evicted", f"The node had condition: [{' '.join(sorted(pressure))}]. ")
     if pod.spec.os is not None and pod.spec.os.name != operating_system:
         return Refusal("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     if refusal := _admit_resources(pod, node.status.allocatable or {}, used):
@@ -117,6 +125,20 @@ def admit(pod: Any, node: Any, used: Used, *, operating_system: str = "linux") -
         if taint.effect == "NoExecute" and not any(_tolerates(t, taint) for t in pod.spec.tolerations or ()):
             return Refusal("TaintToleration", "Predicate TaintToleration failed: node(s) had untolerated taint(s)")
     return None
+
+
+def _bears_pressure(pod: Any, pressure: Collection[str]) -> bool:
+    """Whether a node under pressure takes the pod all the same."""
+    if (pod.spec.priority or 0) >= _CRITICAL:
+        return True
+    if set(pressure) != {"MemoryPressure"}:
+        return False
+    if pod.status.qosClass != "BestEffort":
+        return True
+    return any(
+        t.operator == "Exists" and t.key in (None, "node.kubernetes.io/memory-pressure")
+        for t in pod.spec.tolerations or ()
+    )
 
 
 def _admit_resources(pod: Any, allocatable: Mapping[str, str], used: Used) -> Refusal | None:

@@ -192,6 +192,15 @@ class NodeAgent:
         worker.node.tell(worker.pod, "Warning", "Evicted", message)
         worker.fail("Evicted", message)
 
+    async def set_pressure(self, name: str, condition: str, on: bool) -> None:
+        """Put a node under MemoryPressure, DiskPressure or PIDPressure, whatever its runtime says; or end that."""
+        node = self.nodes[name]
+        if on:
+            node.pressure[condition] = float("inf")
+        else:
+            node.pressure.pop(condition, None)
+        await self.heartbeats.report(node)
+
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         for node in self.nodes.values():
             for worker in node.workers.values():

@@ -9,11 +9,12 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from kybern.api import types
+from kybern.api import quantity, types
 from kybern.api.errors import StatusError
 from kybern.api.time import format_micro_time
+from kybern.node.eviction import MEMORY_THRESHOLD, choose_victim, eviction_message, memory_available
 from kybern.node.hosted_node import HostedNode
-from kybern.node.node_object import new_node, node_labels, node_status, without_heartbeat
+from kybern.node.node_object import new_node, node_labels, node_status, transitions, without_heartbeat
 from kybern.node.runtime import RuntimeCondition, RuntimeFault, RuntimeStatus
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 LEASE_NAMESPACE = "kube-node-lease"
 _RETRY = 2.0
 _AT_ONCE = 16
+_PRESSURE_LASTS = 300.0
 
 
 class Heartbeats:
@@ -54,6 +56,7 @@ class Heartbeats:
         node.reported, node.reported_at = without_heartbeat(wanted.status), node.clock.monotonic()
         await self._renew(node)
         node.tell_node("Normal", "Starting", "Starting kubelet.")
+        self._tell(node, None, wanted.status)
         self._again(node, self._agent.config.lease_interval * node.jitter("lease"))
 
     async def _take_over(self, node: HostedNode, current: Any) -> Any:
@@ -91,6 +94,7 @@ class Heartbeats:
         interval = self._agent.config.lease_interval
         try:
             await self._renew(node)
+            await self._relieve(node)
             await self.report(node)
         except StatusError as error:
             log.warning("node %s cannot report: %s", node.name, error)
@@ -98,6 +102,21 @@ class Heartbeats:
         except Exception:
             log.exception("node %s cannot report", node.name)
         self._again(node, interval)
+
+    async def _relieve(self, node: HostedNode) -> None:
+        """Look how much memory is left; while it is too little, evict a pod each time."""
+        usage, now = await node.runtime.pod_usage(), node.clock.monotonic()
+        capacity = quantity.value((node.object.status.capacity or {}).get("memory", "0"))
+        available = memory_available(capacity, usage)
+        if capacity and available < MEMORY_THRESHOLD:
+            node.pressure["MemoryPressure"] = now + _PRESSURE_LASTS
+            victim = choose_victim([w.pod for w in node.workers.values()], usage)
+            if victim is not None:
+                metadata = victim.metadata
+                message = eviction_message(victim, usage, available)
+                self._agent.evict(metadata.namespace, metadata.name, message)
+        for name in [name for name, until in node.pressure.items() if until <= now]:
+            del node.pressure[name]
 
     async def _renew(self, node: HostedNode) -> None:
         from kybern.api.coordination import Lease
@@ -143,8 +162,14 @@ class Heartbeats:
         interval = self._agent.config.status_report_interval * (1 + 0.1 * node.jitter("status"))
         if not force and amounts_to == node.reported and now - node.reported_at < interval:
             return
+        before = node.object.status
         if await self._write_status(node, status):
             node.reported, node.reported_at = amounts_to, now
+            self._tell(node, before, status)
+
+    def _tell(self, node: HostedNode, old: Any, new: Any) -> None:
+        for reason in transitions(old, new):
+            node.tell_node("Normal", reason, f"Node {node.name} status is now: {reason}")
 
     async def _status(self, node: HostedNode, old: Any) -> Any:
         try:

@@ -49,8 +49,8 @@ class HostedNode:
         self.reported: Any = None
         """What the last written status amounted to."""
         self.reported_at = 0.0
-        self.pressure: set[str] = set()
-        """Conditions in force: MemoryPressure, DiskPressure, PIDPressure."""
+        self.pressure: dict[str, float] = {}
+        """Conditions in force (MemoryPressure, DiskPressure, PIDPressure) and until when they last at least."""
         self.shutting_down = False
         self.host_ips: tuple[str, ...] = (config.internal_ip,) if config.internal_ip else ()
         self.used = Used()
@@ -141,7 +141,8 @@ class HostedNode:
         """Take the pod, or say why not."""
         if self.shutting_down:
             return Refusal("NodeShutdown", "Pod was rejected as the node is shutting down.")
-        refusal = admit(worker.pod, self.object, self.used, operating_system=self.machine.operating_system)
+        system = self.machine.operating_system
+        refusal = admit(worker.pod, self.object, self.used, operating_system=system, pressure=self.pressure)
         if refusal is None:
             self.used.add(worker.pod)
         return refusal
@@ -207,10 +208,11 @@ class HostedNode:
 
     def tell_node(self, type: str, reason: str, message: str) -> None:
         """Record an event about the node."""
+        if self.object is None or not self.agent.may_tell(type):
+            return
         if self._recorder is None:
             self._recorder = self.agent.recorder(self.name)
-        if self.object is not None:
-            self._recorder.event(self.object, type, reason, message)
+        self._recorder.event(self.object, type, reason, message)
 
 
 def _part(pod: Any, container: str) -> Any:

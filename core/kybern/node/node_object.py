@@ -10,7 +10,7 @@ from kybern.api.time import format_time
 from kybern.node.config import KUBELET_VERSION, NodeConfig
 from kybern.node.runtime import Image, MachineInfo, RuntimeStatus, Version
 
-__all__ = ["allocatable", "capacity", "new_node", "node_labels", "node_status", "without_heartbeat"]
+__all__ = ["allocatable", "capacity", "new_node", "node_labels", "node_status", "transitions", "without_heartbeat"]
 
 _MAX_IMAGES = 50
 
@@ -187,6 +187,25 @@ def _condition(type_: str, status: str, reason: str, message: str, before: Any, 
         lastHeartbeatTime=stamp,
         lastTransitionTime=since or stamp,
     )
+
+
+_TRANSITIONS = {
+    ("Ready", "True"): "NodeReady",
+    ("Ready", "False"): "NodeNotReady",
+    ("MemoryPressure", "True"): "NodeHasInsufficientMemory",
+    ("MemoryPressure", "False"): "NodeHasSufficientMemory",
+    ("DiskPressure", "True"): "NodeHasDiskPressure",
+    ("DiskPressure", "False"): "NodeHasNoDiskPressure",
+    ("PIDPressure", "True"): "NodeHasInsufficientPID",
+    ("PIDPressure", "False"): "NodeHasSufficientPID",
+}
+
+
+def transitions(old: Any, new: Any) -> list[str]:
+    """Event reasons for the conditions that changed between two statuses (`old` None: all)."""
+    before = {c.type: c.status for c in (old.conditions if old is not None else None) or ()}
+    changed = [(c.type, c.status) for c in new.conditions or () if before.get(c.type) != c.status]
+    return [_TRANSITIONS[change] for change in changed if change in _TRANSITIONS]
 
 
 def without_heartbeat(status: Any) -> Any:

@@ -40,8 +40,10 @@ class Sources:
 
     async def get(self, kind: type[K], namespace: str, name: str, max_age: float = _FRESH) -> K | None:
         """The object as it was at most `max_age` seconds ago, or None when there is none. Other refusals are raised."""
-        if self._shared is not None and (cached := self._shared(kind).get(name, namespace)) is not None:
-            return cached
+        if self._shared is not None:
+            cached: K | None = self._shared(kind).get(name, namespace)
+            if cached is not None:
+                return cached
         key = (kind, namespace, name)
         known = self._known.get(key)
         if known is not None and self._clock.monotonic() - known[0] < max_age:
