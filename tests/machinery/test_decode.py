@@ -11,9 +11,9 @@ from kybern.api.errors import StatusError
 HEAD = 'Pod in version "v1" cannot be handled as a Pod: '
 
 
-def problem(cls, text: str, **options) -> str:
+def problem(cls, text: str | bytes, **options) -> str:
     with pytest.raises(StatusError) as refused:
-        decode.read(cls, text.encode(), **{"strict": True, **options})
+        decode.read(cls, text if isinstance(text, bytes) else text.encode(), **{"strict": True, **options})
     assert (refused.value.code, refused.value.reason) == (400, "BadRequest")
     return refused.value.message
 
@@ -26,7 +26,11 @@ def test_kind_and_version_may_be_left_out():
 def test_all_unknown_and_duplicate_fields_are_told():
     text = b'{"metadata":{"name":"a","x":1,"name":"b"},"spec":{"containers":[{"nam":"c"}]}}'
     _, problems = decode.read(Pod, text, strict=True)
-    assert problems == ['duplicate field "metadata.name"', 'unknown field "metadata.x"', 'unknown field "spec.containers[0].nam"']
+    assert problems == [
+        'duplicate field "metadata.name"',
+        'unknown field "metadata.x"',
+        'unknown field "spec.containers[0].nam"',
+    ]
     assert str(decode.strict_error(Pod, problems[1:2])) == HEAD + 'strict decoding error: unknown field "metadata.x"'
 
 
@@ -66,11 +70,24 @@ def test_another_kind_is_refused():
     )
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "nul", '{"a":}', '{"a" 1}', "{}x", '{"a":NaN}', "\xff", '"x"', "[" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", "nul", '{"a":}', '{"a" 1}', "{}x", '{"a":NaN}', "\xff", '"x"', "[" * 5000]
+)
 def test_what_is_no_object_is_a_bad_request(text):
-    assert "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind" in problem(ConfigMap, text)
+    assert "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind" in problem(
+        ConfigMap, text
+    )
 
 
 def test_null_is_absent():
-    pod, _ = decode.read(Pod, b'{"metadata":{"name":null,"labels":null},"spec":{"containers":[null],"nodeSelector":{"a":null}}}', strict=True)
-    assert (pod.metadata.name, pod.metadata.labels, pod.spec.containers[0].name, pod.spec.nodeSelector) == (None, None, "", {"a": ""})
+    pod, _ = decode.read(
+        Pod,
+        b'{"metadata":{"name":null,"labels":null},"spec":{"containers":[null],"nodeSelector":{"a":null}}}',
+        strict=True,
+    )
+    assert (pod.metadata.name, pod.metadata.labels, pod.spec.containers[0].name, pod.spec.nodeSelector) == (
+        None,
+        None,
+        "",
+        {"a": ""},
+    )

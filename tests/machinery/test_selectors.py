@@ -23,7 +23,9 @@ def test_matching(text, matches):
     assert selectors.parse_labels(text).matches(LABELS) is matches
 
 
-@pytest.mark.parametrize("text", ["=", "a=b=c", "a in", "a in (b", ",", "a,,b", "a>x", "a b", "-a=b", "a=b c", "!", "a in b"])
+@pytest.mark.parametrize(
+    "text", ["=", "a=b=c", "a in", "a in (b", ",", "a,,b", "a>x", "a b", "-a=b", "a=b c", "!", "a in b"]
+)
 def test_bad_selectors_are_refused(text):
     with pytest.raises(ValueError, match=r"\S"):
         selectors.parse_labels(text)

@@ -106,10 +106,9 @@ def _no_constant(text: str) -> NoReturn:
 
 
 def _parse(cls: type[Any], data: bytes) -> Any:
+    text = data.decode("utf-8", "replace")
     try:
-        return json.loads(data, object_pairs_hook=_object, parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        return json.loads(data.decode("utf-8", "replace"), object_pairs_hook=_object, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as e:
         _unrecognized(cls, _syntax_error(e), data)
     except RecursionError:

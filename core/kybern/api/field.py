@@ -23,11 +23,11 @@ class Path:
         self._text = text
         self._parent = parent
 
-    def child(self, *names: str) -> Path:
+    def child(self, name: str, *more: str) -> Path:
         """The path of a field below this one, or several levels below."""
-        path = self
-        for name in names:
-            path = Path("." + name if path._text or path._parent is not None else name, path)
+        path = Path("." + name if self._text or self._parent is not None else name, self)
+        for deeper in more:
+            path = Path("." + deeper, path)
         return path
 
     def index(self, i: int) -> Path:

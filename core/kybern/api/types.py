@@ -317,7 +317,7 @@ def _normalize_lines(d: Definition, field: Field, space: dict[str, Any]) -> list
         make = [f"    else: {put} = make_{function}()"] if is_value_struct(d, field) else []
         return [get, f"    if v is not None: {function}(v)", *make]
     if kind in ("list", "map"):
-        return [get, *_normalize_items(field, space, put, drop=kind == "list" or not (always or pointer))]
+        return [get, *_normalize_items(field, space, put, drop=not pointer and (kind == "list" or not always))]
     if always:
         return [f"    if {put} is None: {put} = {zero_of(d, field)!r}"]
     if pointer or kind == "int-or-string":

@@ -179,7 +179,7 @@ class Cluster:
         from kybern.reconcile.events import Events
         from kybern.reconcile.informers import Informers
 
-        kinds = registry.builtin()
+        kinds = registry.Registry(registry.builtin())
         self.client = InProcessClient(lambda: self.server)
         self.informers = Informers(self.client, self.clock)
         self.events = Events(self.client, self.clock)
