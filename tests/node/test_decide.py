@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from kybern.api.core import (
     ContainerRestartRule,
     ContainerRestartRuleOnExitCodes,
     Probe,
 )
-
-from kybern.node.admit import admit, pod_requests, Used
+from kybern.node.admit import Used, admit, pod_requests
 from kybern.node.backoff import Backoff
 from kybern.node.decide import Actions, decide
 from kybern.node.pod_runtime import PodRuntime
@@ -25,7 +25,7 @@ READY, LOST = SandboxState.READY, SandboxState.NOTREADY
 
 
 def known(*containers: str, sandbox: str = "ready") -> PodRuntime:
-    """A pod's runtime, newest first. `c`, `c:running`, `c:exited:3`, `c:created`, `c:unknown`; `@0` after it: of the old sandbox."""
+    """A pod's runtime, newest first: `c`, `c:exited:3`, `c:created`, `c:unknown`; with `@0`: of the old sandbox."""
     sandboxes = []
     if sandbox:
         state = READY if sandbox == "ready" else LOST
@@ -71,8 +71,10 @@ CASES: list[tuple[str, Any, PodRuntime, str]] = [
     ("sandbox lost, container killed with it", pod(), known("c:exited:137", sandbox="lost"), "sandbox 2, start c"),
     ("sandbox lost, never restarted", pod(restartPolicy="Never"), known("c:exited:137", sandbox="lost"), ""),
     ("sandbox lost, had succeeded", pod(restartPolicy="OnFailure"), known("c:exited:0", sandbox="lost"), ""),
-    ("sandbox lost, runs init again", with_init(container("a")), known("c:exited:1", "a:exited:0", sandbox="lost"), "sandbox 2, init a"),
-    ("new sandbox, old init does not count", with_init(container("a")), known("c:exited:1@0", "a:exited:0@0"), "init a"),
+    ("sandbox lost, runs init again", with_init(container("a")),
+        known("c:exited:1", "a:exited:0", sandbox="lost"), "sandbox 2, init a"),
+    ("new sandbox, old init does not count", with_init(container("a")),
+        known("c:exited:1@0", "a:exited:0@0"), "init a"),
     ("failed, to be restarted", pod(), known("c:exited:1"), "start c"),
     ("succeeded, always restarted", pod(), known("c:exited:0"), "start c"),
     ("succeeded, restarted on failure only", pod(restartPolicy="OnFailure"), known("c:exited:0"), "stop"),
@@ -90,9 +92,12 @@ CASES: list[tuple[str, Any, PodRuntime, str]] = [
     ("sidecar first", with_init(container("s", **SIDECAR), container("a")), known(), "init s"),
     ("sidecar runs, next init", with_init(container("s", **SIDECAR), container("a")), known("s"), "init a"),
     ("sidecar runs, main starts", with_init(container("s", **SIDECAR)), known("s"), "start c"),
-    ("sidecar ended during init", with_init(container("s", **SIDECAR), container("a")), known("s:exited:0", "a"), "init s"),
-    ("sidecar ended later", with_init(container("s", **SIDECAR), restartPolicy="Never"), known("c", "s:exited:0"), "init s"),
-    ("sidecar outlives the job", with_init(container("s", **SIDECAR), restartPolicy="Never"), known("c:exited:0", "s"), "stop"),
+    ("sidecar ended during init", with_init(container("s", **SIDECAR), container("a")),
+        known("s:exited:0", "a"), "init s"),
+    ("sidecar ended later", with_init(container("s", **SIDECAR), restartPolicy="Never"),
+        known("c", "s:exited:0"), "init s"),
+    ("sidecar outlives the job", with_init(container("s", **SIDECAR), restartPolicy="Never"),
+        known("c:exited:0", "s"), "stop"),
     ("image was changed", pod(), PodRuntime(known().sandboxes, [ContainerStatus(
         "id", "s1", "c", 0, ContainerState.RUNNING, 1.0, annotations={"kybern.dev/image": "old"})]), "kill c, start c"),
 ]  # fmt: skip
@@ -158,7 +163,8 @@ PHASES: list[tuple[str, Any, PodRuntime, bool, str]] = [
     ("init runs", with_init(container("a")), known("a"), False, "Pending"),
     ("init failed for good", with_init(container("a"), restartPolicy="Never"), known("a:exited:1"), False, "Failed"),
     ("init will be tried again", with_init(container("a")), known("a:exited:1"), False, "Pending"),
-    ("job done beside a sidecar", with_init(container("s", **SIDECAR), restartPolicy="Never"), known("c:exited:0", "s"), False, "Succeeded"),
+    ("job done beside a sidecar", with_init(container("s", **SIDECAR), restartPolicy="Never"),
+        known("c:exited:0", "s"), False, "Succeeded"),
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kybern.api.core import (
     ConfigMapEnvSource,
     ConfigMapKeySelector,
@@ -21,7 +22,6 @@ from kybern.api.core import (
     ServiceSpec,
 )
 from kybern.api.meta import ObjectMeta
-
 from kybern.node.env import expand
 from tests.node.world import ConfigMap, Secret, Service, World, container, pod, state_of, world
 
@@ -68,7 +68,8 @@ async def test_values_come_from_maps_secrets_and_each_other(tmp_path: Path) -> N
         )
         env = await printed(w, c)
         assert env == {
-            "HOSTNAME": "p", "M_a": "1", "M_b": "2", "token": "hush", "ONE": "1", "KEY": "hush", "SUM": "1+2=$(NOTHING) $(ONE)",
+            "HOSTNAME": "p", "M_a": "1", "M_b": "2", "token": "hush", "ONE": "1", "KEY": "hush",
+            "SUM": "1+2=$(NOTHING) $(ONE)",
         }  # fmt: skip
 
 

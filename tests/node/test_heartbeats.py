@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from kybern.api.coordination import Lease
 from kybern.api.core import ResourceRequirements
-
 from kybern.api.errors import StatusError
 from kybern.node.config import NodeConfig, numbered_nodes
 from kybern.node.runtime import RuntimeCondition, RuntimeStatus
@@ -94,6 +94,21 @@ async def test_a_node_that_is_registered_already_is_taken_over(tmp_path: Path) -
         assert node.status.allocatable["example.com/gpu"] == "2"
     finally:
         await w.stop()
+
+
+async def test_a_deleted_node_stays_away_until_somebody_makes_it_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        gone = node_of(w)
+        await w.client.delete(Node, "n1")
+        await w.client.delete(Lease, "n1", "kube-node-lease")
+        await w.pass_time(60)
+        assert (Node, "", "n1") not in w.client.objects
+        assert (Lease, "kube-node-lease", "n1") not in w.client.objects
+        w.client.add(Node(metadata=gone.metadata, spec=gone.spec))
+        await w.pass_time(11)
+        assert conditions(w)["Ready"] == "True"
+        lease = w.client.objects[Lease, "kube-node-lease", "n1"]
+        assert lease.metadata.ownerReferences[0].uid == node_of(w).metadata.uid
 
 
 async def test_reserved_resources_are_not_allocatable(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ async def test_a_restarted_container_has_a_previous_log(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.run(writer("echo try; exit 1", restartPolicy="Always"))
         assert await read(w, previous=True) == "try\n"
+        await w.run(pod("q"))
         with pytest.raises(StatusError, match='previous terminated container "c" in pod "q" not found'):
-            await w.run(pod("q"))
             await read(w, "q", previous=True)
 
 

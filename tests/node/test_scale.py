@@ -16,8 +16,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_five_hundred_nodes_with_pods_cost_two_writes_each_and_no_tasks(tmp_path: Path) -> None:
     w = World(tmp_path)
-    nodes = [n for n in numbered_nodes(500, pod_cidr="10.244.0.0/24")]
-    await w.start(*nodes)
+    await w.start(*numbered_nodes(500, pod_cidr="10.244.0.0/24"))
     try:
         assert sum(1 for verb, kind, _ in w.client.writes if kind in ("Node", "Lease")) == 1000
         for i in range(1000):

@@ -27,6 +27,15 @@ async def test_a_deleted_pod_is_stopped_reported_and_removed(tmp_path: Path) -> 
         assert not w.agent.nodes["n1"].workers
 
 
+async def test_a_pod_that_somebody_declares_failed_is_stopped(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        p = await w.run(pod("p"))
+        w.client.change(p, lambda o: setattr(o.status, "phase", "Failed"))
+        await w.settle()
+        p = w.client.pod("p")
+        assert (p.status.phase, state_of(p)[0]) == ("Failed", "terminated")
+
+
 async def test_a_stubborn_container_is_killed_when_its_grace_is_over(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.run(pod("p", annotations={"stop-delay": "1000"}, terminationGracePeriodSeconds=20))

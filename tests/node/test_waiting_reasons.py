@@ -148,6 +148,21 @@ async def test_out_of_memory_shows_as_such(tmp_path: Path) -> None:
         assert (p.status.phase, ended.reason, ended.exitCode) == ("Failed", "OOMKilled", 137)
 
 
+async def test_a_failed_container_may_show_the_end_of_its_log(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        script = ["sh", "-c", "echo no such table; exit 1"]
+        c = container("c", "busybox", command=script, terminationMessagePolicy="FallbackToLogsOnError")
+        p = await w.run(pod("p", c, restartPolicy="Never"))
+        assert p.status.containerStatuses[0].state.terminated.message == "no such table\n"
+
+
+async def test_a_termination_message_is_shown(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        notes = {"exit-code": "1", "termination-message": "out of cheese"}
+        p = await w.run(pod("p", annotations=notes, restartPolicy="Never"))
+        assert p.status.containerStatuses[0].state.terminated.message == "out of cheese"
+
+
 @pytest.mark.parametrize(
     ("policy", "code", "phase"),
     [

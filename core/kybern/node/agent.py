@@ -235,8 +235,14 @@ class NodeAgent:
 
     def _node_changed(self, old: Any, new: Any) -> None:
         node = self.nodes.get((new if new is not None else old).metadata.name)
-        if node is None or new is None or not node.alive:
+        if node is None or not node.alive:
             return
+        if new is None:
+            log.warning("node %s was deleted; it comes back when its agent starts again", node.name)
+            node.registered = False
+            return
+        if not node.registered or new.metadata.uid != node.object.metadata.uid:
+            node.registered, node.object, node.lease, node.reported = True, new, None, None
         before = node.pod_cidr
         if node.object is None or newer(new, node.object):
             node.object = new

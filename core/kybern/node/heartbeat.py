@@ -54,6 +54,7 @@ class Heartbeats:
         if not (node.object.status.conditions or ()):
             await self._write_status(node, wanted.status)
         node.reported, node.reported_at = without_heartbeat(wanted.status), node.clock.monotonic()
+        node.registered = True
         await self._renew(node)
         node.tell_node("Normal", "Starting", "Starting kubelet.")
         self._tell(node, None, wanted.status)
@@ -93,9 +94,10 @@ class Heartbeats:
     async def _serve(self, node: HostedNode) -> None:
         interval = self._agent.config.lease_interval
         try:
-            await self._renew(node)
-            await self._relieve(node)
-            await self.report(node)
+            if node.registered:
+                await self._renew(node)
+                await self._relieve(node)
+                await self.report(node)
         except StatusError as error:
             log.warning("node %s cannot report: %s", node.name, error)
             interval = min(interval, _RETRY)
@@ -155,7 +157,7 @@ class Heartbeats:
 
     async def report(self, node: HostedNode, *, force: bool = False) -> None:
         """Write the node's status if it changed or its time has come."""
-        if node.object is None:
+        if node.object is None or not node.registered:
             return
         status = await self._status(node, node.object.status)
         amounts_to, now = without_heartbeat(status), node.clock.monotonic()
@@ -193,7 +195,6 @@ class Heartbeats:
                 return True
             except StatusError as error:
                 if error.code == 404:
-                    log.warning("node %s is no longer registered", node.name)
                     return False
                 if error.code != 409:
                     raise

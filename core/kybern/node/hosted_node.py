@@ -31,7 +31,7 @@ class HostedNode:
 
     __slots__ = (
         "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease",
-        "machine", "object", "pressure", "prober", "puller", "reported", "reported_at", "restart_backoff",
+        "machine", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at", "restart_backoff",
         "shutting_down", "timers", "used", "version", "workers",
     )  # fmt: skip
 
@@ -45,6 +45,8 @@ class HostedNode:
         self.version = Version("unknown", "")
         self.object: Any = None
         """The newest Node object seen."""
+        self.registered = False
+        """There is a Node object of ours; somebody may delete it."""
         self.lease: Any = None
         self.reported: Any = None
         """What the last written status amounted to."""

@@ -24,6 +24,7 @@ from kybern.node.probing import KINDS, ProbeLoop, probe_of
 from kybern.node.runtime import ContainerState, RuntimeFault
 from kybern.node.start import start_pod
 from kybern.node.stop import stop_pod
+from kybern.node.termination_message import with_log_messages
 from kybern.node.verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -92,12 +93,18 @@ class PodWorker:
             self.terminate(self._deletion_grace())
         elif self.state is State.TERMINATING and pod.metadata.deletionTimestamp:
             self._shorten(self._deletion_grace())
-        elif (
-            self.state is State.TERMINATED and pod.metadata.deletionTimestamp and not old.metadata.deletionTimestamp
-        ) or _asks_more(old, pod):
+        elif self._concerns(old, pod):
             self.kick()
         elif pod.status != self.reported:
             self.node.mark(self)
+
+    def _concerns(self, old: Any, new: Any) -> bool:
+        """Whether a change may lead to other actions, not only to another status."""
+        if self.state is State.SYNC and new.status.phase in ("Failed", "Succeeded"):
+            return True
+        if self.state is State.TERMINATED and new.metadata.deletionTimestamp and not old.metadata.deletionTimestamp:
+            return True
+        return _asks_more(old, new)
 
     def remove(self) -> None:
         """The API object is gone."""
@@ -205,7 +212,8 @@ class PodWorker:
             await self._finish()
 
     async def _read(self) -> None:
-        self.known = await read_pod(self.node.runtime, self.uid)
+        known = await read_pod(self.node.runtime, self.uid)
+        self.known = await with_log_messages(self.node.runtime, self.pod, known, self.known)
 
     async def _sync(self) -> None:
         await self._read()

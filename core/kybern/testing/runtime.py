@@ -113,9 +113,15 @@ class RuntimeContract:
         image = await driver.images.image_status(self.image)
         assert image is not None
         wanted = ContainerConfig(
-            name=name, image=image.id, user_image=self.image, attempt=attempt, command=command or self.run,
-            labels={"l": "1", "io.kubernetes.pod.uid": config.uid}, annotations={"k": "v"}, log_path=f"{name}/{attempt}.log",
-        )  # fmt: skip
+            name=name,
+            image=image.id,
+            user_image=self.image,
+            attempt=attempt,
+            command=command or self.run,
+            labels={"l": "1", "io.kubernetes.pod.uid": config.uid},
+            annotations={"k": "v"},
+            log_path=f"{name}/{attempt}.log",
+        )
         container_id = await driver.runtime.create_container(sandbox_id, wanted, config)
         await driver.runtime.start_container(container_id)
         return container_id

@@ -338,9 +338,15 @@ def interpret(
         return None
     loop = shell.loop or (0.0, 0.0, ())
     return Script(
-        lines=tuple(shell.lines), ends_at=ends_at, exit_code=code, loop_from=loop[0], loop_every=loop[1], loop_lines=loop[2],
-        files=tuple(shell.files), stop_code=143,
-    )  # fmt: skip
+        lines=tuple(shell.lines),
+        ends_at=ends_at,
+        exit_code=code,
+        loop_from=loop[0],
+        loop_every=loop[1],
+        loop_lines=loop[2],
+        files=tuple(shell.files),
+        stop_code=143,
+    )
 
 
 def _main(shell: _Shell, argv: list[str], stdin: bool) -> int:
