@@ -31,20 +31,27 @@ def _conditions(node: Any) -> dict[str, str]:
 
 
 def schedules_alike(old: Any, new: Any) -> bool:
-    """Whether a pod with a node takes the same of it in both versions; most updates only touch the status."""
+    """Whether a pod takes the same of its node in both versions; most updates only touch the status.
+
+    Of the spec only containers can change once a pod has a node (a resize)."""
+    before, after = old.spec, new.spec
     return bool(
         old.metadata.labels == new.metadata.labels
         and old.metadata.deletionTimestamp == new.metadata.deletionTimestamp
-        and old.spec == new.spec
+        and before.containers == after.containers
+        and before.initContainers == after.initContainers
+        and before.resources == after.resources
         and _resized(old) == _resized(new)
     )
 
 
 def _resized(pod: Any) -> list[Any]:
+    """What the status says of resources; a status that says nothing of them is as good as none."""
     status = pod.status
     found: list[Any] = [status.resources, status.allocatedResources]
     for container in (*(status.containerStatuses or ()), *(status.initContainerStatuses or ())):
-        found += (container.name, container.resources, container.allocatedResources)
+        if container.resources is not None or container.allocatedResources:
+            found += (container.name, container.resources, container.allocatedResources)
     return found
 
 

@@ -86,6 +86,8 @@ def sums(column: LabelColumn, numbers: Any, eligible: Any, numpy: Any) -> tuple[
 
     `eligible` (by row) leaves nodes out when it is not None."""
     size = len(column.values)
+    if not size:
+        return ([], []) if numpy is None else (numpy.zeros(0, dtype=numpy.int64), numpy.zeros(0, dtype=numpy.int64))
     if numpy is not None:
         chosen = column.ids >= 0
         if eligible is not None:

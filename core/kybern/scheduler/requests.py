@@ -75,12 +75,16 @@ def _in_effect(wanted: Mapping[str, str] | None, status: Any, infeasible: bool) 
 def pod_requests(pod: Any, *, assume_defaults: bool = False) -> Amounts:
     """Requests of the whole pod. `assume_defaults`: with the default for containers that name no CPU or memory."""
     spec, status = pod.spec, pod.status
-    infeasible = bool(status.conditions) and _resize_infeasible(pod)
-    statuses = {s.name: s for s in (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))}
+    statuses: dict[str, Any] = {}
+    infeasible = False
+    if status.containerStatuses or status.initContainerStatuses:
+        statuses = {s.name: s for s in (*(status.containerStatuses or ()), *(status.initContainerStatuses or ()))}
+        infeasible = bool(status.conditions) and _resize_infeasible(pod)
 
     def of(container: Any, resizable: bool = True) -> Amounts:
         wanted = container.resources.requests if container.resources is not None else None
-        found = _in_effect(wanted, statuses.get(container.name) if resizable else None, infeasible)
+        known = statuses.get(container.name) if resizable and statuses else None
+        found = amounts(wanted) if known is None else _in_effect(wanted, known, infeasible)
         return _ASSUMED | found if assume_defaults else found
 
     total: Amounts = {}
@@ -89,7 +93,7 @@ def pod_requests(pod: Any, *, assume_defaults: bool = False) -> Amounts:
     if spec.initContainers:
         _count_init(total, spec.initContainers, of)
     if spec.resources is not None and (spec.resources.requests or spec.resources.limits):
-        total |= _pod_level(pod, infeasible)
+        total |= _pod_level(pod, infeasible or (bool(status.conditions) and _resize_infeasible(pod)))
     if spec.overhead:
         _add(total, amounts(spec.overhead))
     return total

@@ -91,12 +91,17 @@ class Watching:
         scheduler = self._scheduler
         uid = new.metadata.uid
         known = scheduler.snapshot.pods.get(uid)
-        if known is not None and old is not None and old.spec.nodeName and schedules_alike(old, new):
+        alike = known is not None and old is not None and schedules_alike(old, new)
+        if known is not None and alike and old.spec.nodeName:
             known[0].pod = new
             return
         scheduler.queue.remove(uid)
         scheduler.nominator.remove(uid)
-        scheduler.snapshot.confirm_pod(PodInfo(new), new.spec.nodeName)
+        if known is not None and alike and known[1] == new.spec.nodeName:
+            known[0].pod = new
+            scheduler.snapshot.assumed.discard(uid)
+        else:
+            scheduler.snapshot.confirm_pod(PodInfo(new), new.spec.nodeName)
         if old is None or not old.spec.nodeName:
             scheduler.queue.happened(ClusterEvent(Resource.ASSIGNED_POD, Action.ADD), None, new)
             return

@@ -196,6 +196,8 @@ class PodTopologySpread(Policy):
         numpy = snapshot.numpy
         total = numpy.zeros(len(rows))
         for soft in state.data[self.name + "/soft"]:
+            if not soft.column.values:
+                continue
             ids = soft.column.ids[rows]
             counts = soft.counts[rows] if soft.by_row else numpy.append(soft.counts, 0)[ids]
             total += numpy.where(ids >= 0, counts * soft.weight + soft.skew, 0.0)
