@@ -19,7 +19,7 @@ MANAGER = "endpoint-controller"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 CAPACITY = 1000
-SETTLING = 50e-6
+SETTLING = 100e-6
 """Seconds a pod's change may wait per address of its Service."""
 
 Ports = tuple[tuple[str, int, str, str], ...]

@@ -37,7 +37,7 @@ HEADLESS = "service.kubernetes.io/headless"
 TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 ZONE = "topology.kubernetes.io/zone"
 PER_SLICE = 100
-SETTLING = 50e-6
+SETTLING = 100e-6
 """Seconds a pod's change may wait per endpoint of its Service."""
 
 Ports = tuple[tuple[str, str, int, str], ...]
