@@ -96,7 +96,7 @@ def validate_strict_update(new: Any, old: Any, errors: Errors) -> None:
     if new.series != old.series:
         validate_series(new.series, errors)
     for field, shown in FROZEN.items():
-        validate_immutable(errors, Path(shown), getattr(new, field), getattr(old, field))
+        validate_immutable(errors, Path(shown), getattr(new, field) or None, getattr(old, field) or None)
 
 
 def selectable_fields() -> dict[str, Any]:
