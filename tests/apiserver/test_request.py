@@ -47,7 +47,7 @@ def test_resource_paths(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/apis/apps/v1", "/version", "//", "/healthz/ping", "/apix/v1/pods"])
+@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/apis/apps/v1", "/version", "//", "//api/v1/pods", "/healthz/ping", "/apix/v1/pods"])
 def test_other_paths_are_no_resources(path: str) -> None:
     r = parsed("GET", path)
     assert not r.resource_request

@@ -48,7 +48,20 @@ async def read_object(request: Request, target: Kind | type[Any], field_validati
         data = await json_of_yaml(data)
     elif kind == _PROTOBUF:
         data = msgspec.json.encode(_plain_protobuf(data, target))
+    if b"meta.k8s.io/" in data:
+        data = _in_every_group(data)
     return object_from(data, target, field_validation, request.warnings)
+
+
+def _in_every_group(data: bytes) -> bytes:
+    """Options belong to every group, so clients also write them as the meta group's own, which no object is in."""
+    try:
+        plain = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return data
+    if not isinstance(plain, dict) or plain.get("apiVersion") != "meta.k8s.io/v1":
+        return data
+    return msgspec.json.encode({**plain, "apiVersion": "v1"})
 
 
 def object_from(data: bytes | Any, target: Kind | type[Any], field_validation: str, warnings: list[str]) -> Any:

@@ -130,6 +130,8 @@ async def compressed(request: Request, response: Response) -> Response:
     """Large answers are gzipped for those who accept it, off the event loop."""
     if len(response.body) < _COMPRESS_FROM or request.method != "GET" or response.content_type not in (JSON, _YAML):
         return response
+    if response.headers and "Content-Encoding" in response.headers:
+        return response
     if "gzip" not in request.headers.get("Accept-Encoding", ""):
         return response
     body = await asyncio.to_thread(zlib.compress, response.body, 1, 31)

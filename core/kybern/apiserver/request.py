@@ -85,6 +85,8 @@ class Request:
         self._parse_path()
 
     def _parse_path(self) -> None:
+        if self.path.startswith("//"):
+            return
         parts = self.path.strip("/").split("/")
         if parts[0] == "api" and len(parts) > 2:
             self.version = parts[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from itertools import chain
 
 __all__ = ["Full", "NumberPool", "address_pool"]
 
@@ -20,7 +21,7 @@ class NumberPool:
     """Numbers from `first` to `last`; those below `dynamic` are given out last."""
 
     def __init__(self, first: int, last: int, dynamic: int) -> None:
-        self.first, self.last, self._dynamic = first, last, dynamic
+        self.first, self.last, self._dynamic = first, last, min(dynamic, last + 1)
         self.used: set[int] = set()
 
     def __contains__(self, number: int) -> bool:
@@ -48,15 +49,7 @@ class NumberPool:
         if high < low:
             return None
         start = random.randint(low, high)  # noqa: S311  # spreads numbers, guards nothing
-        for number in (*range(start, high + 1), *range(low, start)) if high - low < 4096 else self._probe(start, low, high):
-            if number not in self.used:
-                return number
-        return None
-
-    @staticmethod
-    def _probe(start: int, low: int, high: int) -> range:
-        """Large pools are walked without building them."""
-        return range(start, high + 1) if start - low < high - start else range(start, low - 1, -1)
+        return next((n for n in chain(range(start, high + 1), range(low, start)) if n not in self.used), None)
 
     def give_back(self, number: int) -> None:
         """Let others have the number."""
