@@ -14,7 +14,7 @@ from kybern.api.errors import StatusError
 from kybern.api.time import format_micro_time
 from kybern.node.eviction import MEMORY_THRESHOLD, choose_victim, eviction_message, memory_available
 from kybern.node.hosted_node import HostedNode
-from kybern.node.node_object import new_node, node_labels, node_status, transitions, without_heartbeat
+from kybern.node.node_object import Observation, new_node, node_labels, node_status, transitions
 from kybern.node.runtime import RuntimeCondition, RuntimeFault, RuntimeStatus
 
 if TYPE_CHECKING:
@@ -44,29 +44,30 @@ class Heartbeats:
 
         client = self._agent.client
         wanted = new_node(node.config, node.machine)
-        wanted.status = await self._status(node, None)
+        seen = await _observe(node)
+        wanted.status = _status(node, seen, None)
         try:
             node.object = await client.create(wanted)
         except StatusError as error:
             if error.code != 409:
                 raise
-            node.object = await self._take_over(node, await client.get(Node, node.name))
+            node.object = await self._take_over(node, seen, await client.get(Node, node.name))
         if not (node.object.status.conditions or ()):
             await self._write_status(node, wanted.status)
-        node.reported, node.reported_at = without_heartbeat(wanted.status), node.clock.monotonic()
+        node.reported, node.reported_at = seen, node.clock.monotonic()
         node.registered = True
         await self._renew(node)
         node.tell_node("Normal", "Starting", "Starting kubelet.")
         self._tell(node, None, wanted.status)
         self._again(node, self._agent.config.lease_interval * node.jitter("lease"))
 
-    async def _take_over(self, node: HostedNode, current: Any) -> Any:
+    async def _take_over(self, node: HostedNode, seen: Observation, current: Any) -> Any:
         labels = node_labels(node.config, node.machine)
         if any((current.metadata.labels or {}).get(k) != v for k, v in labels.items()):
             patch = {"metadata": {"labels": labels}}
             current = await self._agent.client.patch(type(current), node.name, "", patch, type="merge")
         node.object = current
-        await self._write_status(node, await self._status(node, current.status))
+        await self._write_status(node, _status(node, seen, current.status))
         return node.object
 
     def beat(self, node: HostedNode) -> None:
@@ -159,31 +160,19 @@ class Heartbeats:
         """Write the node's status if it changed or its time has come."""
         if node.object is None or not node.registered:
             return
-        status = await self._status(node, node.object.status)
-        amounts_to, now = without_heartbeat(status), node.clock.monotonic()
+        seen, now = await _observe(node), node.clock.monotonic()
         interval = self._agent.config.status_report_interval * (1 + 0.1 * node.jitter("status"))
-        if not force and amounts_to == node.reported and now - node.reported_at < interval:
+        if not force and seen == node.reported and now - node.reported_at < interval:
             return
         before = node.object.status
+        status = _status(node, seen, before)
         if await self._write_status(node, status):
-            node.reported, node.reported_at = amounts_to, now
+            node.reported, node.reported_at = seen, now
             self._tell(node, before, status)
 
     def _tell(self, node: HostedNode, old: Any, new: Any) -> None:
         for reason in transitions(old, new):
             node.tell_node("Normal", reason, f"Node {node.name} status is now: {reason}")
-
-    async def _status(self, node: HostedNode, old: Any) -> Any:
-        try:
-            health = await node.runtime.status()
-            images = await node.driver.images.list_images()
-        except RuntimeFault as fault:
-            down = RuntimeCondition("RuntimeReady", False, "ContainerRuntimeNotReady", str(fault))
-            health, images = RuntimeStatus([down]), []
-        return node_status(
-            node.config, node.machine, node.version, health, images, old, node.clock.now(),
-            pressure=node.pressure, shutting_down=node.shutting_down,
-        )  # fmt: skip
 
     async def _write_status(self, node: HostedNode, status: Any) -> bool:
         client = self._agent.client
@@ -200,3 +189,17 @@ class Heartbeats:
                     raise
                 node.object = await client.get(type(node.object), node.name)
         return False
+
+
+async def _observe(node: HostedNode) -> Observation:
+    try:
+        health = await node.runtime.status()
+        images = await node.driver.images.list_images()
+    except RuntimeFault as fault:
+        down = RuntimeCondition("RuntimeReady", False, "ContainerRuntimeNotReady", str(fault))
+        health, images = RuntimeStatus((down,)), ()
+    return Observation(health, tuple(images), frozenset(node.pressure), node.shutting_down)
+
+
+def _status(node: HostedNode, seen: Observation, old: Any) -> Any:
+    return node_status(node.config, node.machine, node.version, seen, old, node.clock.now())

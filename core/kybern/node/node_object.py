@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+import attrs
 
 from kybern.api import quantity
 from kybern.api.time import format_time
 from kybern.node.config import KUBELET_VERSION, NodeConfig
 from kybern.node.runtime import Image, MachineInfo, RuntimeStatus, Version
 
-__all__ = ["allocatable", "capacity", "new_node", "node_labels", "node_status", "transitions", "without_heartbeat"]
+__all__ = ["Observation", "allocatable", "capacity", "new_node", "node_labels", "node_status", "transitions"]
 
 _MAX_IMAGES = 50
 
@@ -73,17 +75,18 @@ def new_node(config: NodeConfig, machine: MachineInfo) -> Any:
     )
 
 
+@attrs.frozen
+class Observation:
+    """What a node's status depends on beside its configuration: as long as two are equal, nothing is new."""
+
+    health: RuntimeStatus
+    images: Sequence[Image] = ()
+    pressure: frozenset[str] = frozenset()
+    shutting_down: bool = False
+
+
 def node_status(
-    config: NodeConfig,
-    machine: MachineInfo,
-    version: Version,
-    health: RuntimeStatus,
-    images: Sequence[Image],
-    old: Any,
-    now: float,
-    *,
-    pressure: Collection[str] = (),
-    shutting_down: bool = False,
+    config: NodeConfig, machine: MachineInfo, version: Version, seen: Observation, old: Any, now: float
 ) -> Any:
     """The NodeStatus; `old` is the last one, whose transition times and foreign conditions stay."""
     from kybern.api import core
@@ -93,9 +96,9 @@ def node_status(
         capacity=has,
         allocatable=allocatable(config, has),
         addresses=_addresses(config),
-        conditions=_conditions(health, old, now, pressure, shutting_down),
+        conditions=_conditions(seen, old, now),
         daemonEndpoints=core.NodeDaemonEndpoints(kubeletEndpoint=core.DaemonEndpoint(Port=config.kubelet_port)),
-        images=_images(images),
+        images=_images(seen.images),
         nodeInfo=_node_info(machine, version, config.name),
     )
     if old is not None:
@@ -150,13 +153,11 @@ _PRESSURES = {
 }
 
 
-def _conditions(
-    health: RuntimeStatus, old: Any, now: float, pressure: Collection[str], shutting_down: bool
-) -> list[Any]:
+def _conditions(seen: Observation, old: Any, now: float) -> list[Any]:
     said: dict[str, tuple[str, str, str]] = {}
     for type_, (well, ill) in _PRESSURES.items():
-        said[type_] = ("True", *ill) if type_ in pressure else ("False", *well)
-    said["Ready"] = _ready(health, shutting_down)
+        said[type_] = ("True", *ill) if type_ in seen.pressure else ("False", *well)
+    said["Ready"] = _ready(seen.health, seen.shutting_down)
     before = {c.type: c for c in (old.conditions if old is not None else None) or ()}
     found = [_condition(type_, *verdict, before.get(type_), now) for type_, verdict in said.items()]
     return [c for t, c in before.items() if t not in said] + found
@@ -206,18 +207,3 @@ def transitions(old: Any, new: Any) -> list[str]:
     before = {c.type: c.status for c in (old.conditions if old is not None else None) or ()}
     changed = [(c.type, c.status) for c in new.conditions or () if before.get(c.type) != c.status]
     return [_TRANSITIONS[change] for change in changed if change in _TRANSITIONS]
-
-
-def without_heartbeat(status: Any) -> Any:
-    """What must differ for a status to be worth writing before its time."""
-    conditions = [(c.type, c.status, c.reason, c.message) for c in status.conditions or ()]
-    images = [tuple(i.names or ()) for i in status.images or ()]
-    return (
-        status.capacity,
-        status.allocatable,
-        status.addresses,
-        status.nodeInfo,
-        status.daemonEndpoints,
-        conditions,
-        images,
-    )
