@@ -60,7 +60,10 @@ def test_a_headless_service_without_selector_is_of_both_families() -> None:
             {"spec.ports.0.protocol": "ICMP"},
             'spec.ports[0].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"',
         ),
-        ({"spec.ports.0.nodePort": 30080}, "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'"),
+        (
+            {"spec.ports.0.nodePort": 30080},
+            "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+        ),
         (
             {"spec.externalTrafficPolicy": "Local"},
             'spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services',
@@ -164,9 +167,7 @@ def test_status_and_spec_are_kept_apart() -> None:
 
 def test_only_a_load_balancer_has_ingress_points() -> None:
     _, errors = update(KIND, stored(KIND, SERVICE), {"status.loadBalancer.ingress": [{"ip": "1.2.3.4"}]}, "status")
-    assert errors == [
-        'status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is "LoadBalancer"'
-    ]
+    assert errors == ['status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is "LoadBalancer"']
 
 
 def test_external_addresses_draw_a_warning() -> None:
