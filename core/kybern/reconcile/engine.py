@@ -160,7 +160,9 @@ class _Running:
             return
         self.metrics.errors += 1
         delay = queue.add_failed(key)
-        log.warning("%s: %s failed, trying again in %g s: %s", self.controller.name, _text(key), delay, error)
+        # An object that is deleted while we work on it is no trouble; a 404 that comes again is.
+        level = logging.DEBUG if error.code == 404 and queue.failures(key) == 1 else logging.WARNING
+        log.log(level, "%s: %s failed, trying again in %g s: %s", self.controller.name, _text(key), delay, error)
 
     async def background(self) -> None:
         """The controller's own `run`, started again when it fails."""
