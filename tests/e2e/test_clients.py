@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 
 import pytest
@@ -71,18 +70,10 @@ def test_lightkube_follows_a_pod(cluster, official, namespace):
 
     config = lightkube.KubeConfig.from_file(str(cluster.home / ".kube" / "config"))
     client = lightkube.Client(config=config, namespace=namespace)
-    seen: list[str] = []
-
-    def follow() -> None:
-        for _, pod in client.watch(Pod, namespace=namespace, fields={"metadata.name": "l"}):
-            seen.append(pod.status.phase if pod.status else "")
-            if seen[-1] == "Running":
-                return
-
-    watcher = threading.Thread(target=follow, daemon=True)
-    watcher.start()
     spec = PodSpec(containers=[Container(name="c", image="nginx")])
-    client.create(Pod(metadata=ObjectMeta(name="l"), spec=spec))
-    watcher.join(30)
-    assert seen[-1] == "Running"
+    made = client.create(Pod(metadata=ObjectMeta(name="l"), spec=spec))
+    assert made.metadata and made.metadata.uid
+    for _, pod in client.watch(Pod, namespace=namespace, fields={"metadata.name": "l"}):
+        if pod.status and pod.status.phase == "Running":
+            break
     client.delete(Pod, "l")

@@ -32,7 +32,7 @@ def test_whoami_and_can_i(kubectl, reader):
 
 
 def test_a_refusal_says_who_may_not_do_what(kubectl, reader):
-    said = kubectl.fails("delete", "pods", "--all", "--as", reader)
+    said = kubectl.fails("delete", "pod", "any", "--as", reader)
     assert f'User "{reader}" cannot' in said and 'resource "pods" in API group ""' in said
 
 
