@@ -93,8 +93,10 @@ async def test_who_may_escalate_may_write_any_role(kind: str) -> None:
 
 async def test_the_right_to_escalate_may_be_for_one_role() -> None:
     cluster = Cluster(rule("escalate", ROLES, "clusterroles", names="this"))
-    await cluster.write(role(rule("*", "*", "*"), name="this"))
-    await refusal(cluster, role(rule("*", "*", "*"), name="that"))
+    old = role(name="this")
+    await cluster.write(role(rule("*", "*", "*"), name="this"), old)
+    await refusal(cluster, role(rule("*", "*", "*"), name="that"), role(name="that"))
+    await refusal(cluster, role(rule("*", "*", "*"), name="this"))
 
 
 async def test_masters_may_write_any_role() -> None:

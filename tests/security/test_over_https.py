@@ -143,6 +143,19 @@ async def test_rights_come_and_go_with_bindings(admin: Caller) -> None:
     assert await jane.code(f"{CORE}/namespaces/default/pods") == 403
 
 
+async def test_a_namespace_itself_is_read_by_rights_in_it(admin: Caller) -> None:
+    subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": "ClusterRole", "name": "view", "apiGroup": "rbac.authorization.k8s.io"}
+    body = {"metadata": {"name": "b"}, "roleRef": reference, "subjects": [subject]}
+    await admin.made(f"{RBAC}/namespaces/default/rolebindings", body)
+    await settled(admin)
+    jane = user(admin, "jane")
+    assert await jane.code(f"{CORE}/namespaces/default") == 200
+    assert await jane.code(f"{CORE}/namespaces/kube-system") == 403
+    assert await jane.code(f"{CORE}/namespaces") == 403
+    assert await jane.code(f"{CORE}/namespaces/default/secrets") == 403
+
+
 async def test_a_missing_role_is_told_in_the_refusal(admin: Caller) -> None:
     await bind(admin, "gone", "jane")
     message = await user(admin, "jane").refused("GET", f"{CORE}/pods")

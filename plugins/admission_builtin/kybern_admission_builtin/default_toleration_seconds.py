@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Any
 
+from kybern.api import types
 from kybern.api.kind import Kind
 from kybern.apiserver.admission import Admission, AdmissionRequest
 
@@ -20,7 +23,10 @@ class DefaultTolerationSeconds(Admission):
     order = 90
 
     def __init__(self, not_ready: int = 300, unreachable: int = 300) -> None:
-        self._seconds = {NOT_READY: not_ready, UNREACHABLE: unreachable}
+        self._templates = {
+            key: json.dumps({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds})
+            for key, seconds in ((NOT_READY, not_ready), (UNREACHABLE, unreachable))
+        }
 
     def handles(self, operation: str, kind: Kind, subresource: str) -> bool:
         return kind.kind == "Pod" and not kind.group and not subresource and operation in ("CREATE", "UPDATE")
@@ -28,14 +34,19 @@ class DefaultTolerationSeconds(Admission):
     async def mutate(self, request: AdmissionRequest) -> None:
         spec = request.object.spec
         present = spec.tolerations or []
-        missing = [key for key in self._seconds if not any(_tolerates(toleration, key) for toleration in present)]
+        missing = [key for key in self._templates if not any(_tolerates(toleration, key) for toleration in present)]
         if missing:
             spec.tolerations = [*present, *map(self._toleration, missing)]
 
     def _toleration(self, key: str) -> Any:
-        from kybern.api.core import Toleration
+        return types.decode_exact(_struct(), self._templates[key].encode())
 
-        return Toleration(key=key, operator="Exists", effect="NoExecute", tolerationSeconds=self._seconds[key])
+
+@cache
+def _struct() -> type[Any]:
+    from kybern.api.core import Toleration
+
+    return Toleration
 
 
 def _tolerates(toleration: Any, key: str) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
+import json
+import random
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+from kybern.api import types
 from kybern.api.kind import Kind
 from kybern.apiserver.admission import Admission, AdmissionRequest
 from kybern.clock import Clock
@@ -21,6 +24,26 @@ MIRROR = "kubernetes.io/config.mirror"
 ENFORCE_SECRETS = "kubernetes.io/enforce-mountable-secrets"
 TOKEN_SECONDS = 3607
 """An hour and a mark: the API server stretches tokens of exactly this lifetime for clients that never reload them."""
+_MOUNT = json.dumps({"name": "", "mountPath": MOUNT_PATH, "readOnly": True}).encode()
+_VOLUME = json.dumps(
+    {
+        "name": "",
+        "projected": {
+            "defaultMode": 0o644,
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {
+                    "downwardAPI": {
+                        "items": [
+                            {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+                        ]
+                    }
+                },
+            ],
+        },
+    }
+).encode()
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _TRIES, _PAUSE = 10, 0.1
 
@@ -86,35 +109,33 @@ def _automount(account: Any, pod: Any) -> bool:
 
 
 def _mount_token(pod: Any) -> None:
-    from kybern.api.core import VolumeMount
-
     volumes = pod.spec.volumes or []
     existing = next((v.name for v in volumes if v.name.startswith(VOLUME_PREFIX)), "")
-    name = existing or VOLUME_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(5))
+    name = existing or VOLUME_PREFIX + "".join(random.choices(_ALPHABET, k=5))
     needed = False
-    for container in [*(pod.spec.initContainers or ()), *(pod.spec.containers or ())]:
+    for container in (*(pod.spec.initContainers or ()), *(pod.spec.containers or ())):
         mounts = container.volumeMounts or []
         if any(mount.mountPath == MOUNT_PATH for mount in mounts):
             continue
-        container.volumeMounts = [*mounts, VolumeMount(name=name, mountPath=MOUNT_PATH, readOnly=True)]
+        container.volumeMounts = [*mounts, _fresh("VolumeMount", _MOUNT, name)]
         needed = True
     if needed and not existing:
-        pod.spec.volumes = [*volumes, _token_volume(name)]
+        pod.spec.volumes = [*volumes, _fresh("Volume", _VOLUME, name)]
 
 
-def _token_volume(name: str) -> Any:
+def _fresh(kind: str, template: bytes, name: str) -> Any:
+    """A new object from its JSON: several times faster than putting it together field by field."""
+    made: Any = types.decode_exact(_struct(kind), template)
+    made.name = name
+    return made
+
+
+@cache
+def _struct(kind: str) -> type[Any]:
     from kybern.api import core
 
-    token = core.ServiceAccountTokenProjection(expirationSeconds=TOKEN_SECONDS, path="token")
-    authority = core.ConfigMapProjection(name="kube-root-ca.crt", items=[core.KeyToPath(key="ca.crt", path="ca.crt")])
-    field = core.ObjectFieldSelector(apiVersion="v1", fieldPath="metadata.namespace")
-    namespace = core.DownwardAPIProjection(items=[core.DownwardAPIVolumeFile(path="namespace", fieldRef=field)])
-    sources = [
-        core.VolumeProjection(serviceAccountToken=token),
-        core.VolumeProjection(configMap=authority),
-        core.VolumeProjection(downwardAPI=namespace),
-    ]
-    return core.Volume(name=name, projected=core.ProjectedVolumeSource(defaultMode=0o644, sources=sources))
+    struct: type[Any] = getattr(core, kind)
+    return struct
 
 
 def _check_mirror(request: AdmissionRequest) -> None:
