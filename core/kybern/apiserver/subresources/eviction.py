@@ -138,9 +138,10 @@ def _unhealthy_may_go(budget: Any, pod: Any) -> bool:
     return desired > 0 and (budget.status.currentHealthy or 0) >= desired
 
 
-def _refused(budget: Any, message: str) -> StatusError:
-    error = StatusError.too_many_requests(_VIOLATION, 10)
-    error.details = {"causes": [{"reason": "DisruptionBudget", "message": message}], "retryAfterSeconds": 10}
+def _refused(message: str, retry_after: int = 0) -> StatusError:
+    """429. Without a time to retry after, kubectl drain tells of it and tries again by itself."""
+    error = StatusError.too_many_requests(_VIOLATION, retry_after)
+    error.details = {**(error.details or {}), "causes": [{"reason": "DisruptionBudget", "message": message}]}
     return error
 
 
@@ -148,14 +149,14 @@ def _spent(budget: Any, pod: str, now: float) -> Any:
     """The budget with one disruption less."""
     status, name = budget.status, budget.metadata.name
     if (status.observedGeneration or 0) < (budget.metadata.generation or 0):
-        raise _refused(budget, f"The disruption budget {name} is still being processed by the server.")
+        raise _refused(f"The disruption budget {name} is still being processed by the server.", 10)
     if len(status.disruptedPods or ()) > _MOST_DISRUPTED:
         raise StatusError.forbidden(
             "poddisruptionbudgets", "policy", name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
         )
     if (status.disruptionsAllowed or 0) <= 0:
         needed, healthy = status.desiredHealthy or 0, status.currentHealthy or 0
-        raise _refused(budget, f"The disruption budget {name} needs {needed} healthy pods and has {healthy} currently")
+        raise _refused(f"The disruption budget {name} needs {needed} healthy pods and has {healthy} currently")
     new = types.copy(budget)
     new.status.disruptionsAllowed -= 1
     new.status.disruptedPods = {**(new.status.disruptedPods or {}), pod: format_time(now)}
