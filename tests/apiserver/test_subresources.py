@@ -164,7 +164,7 @@ async def test_eviction_is_refused_when_the_budget_is_spent(api: Api) -> None:
     await running(api)
     await budget(api, 0)
     answer = await api.ask("POST", f"{PODS}/p/eviction", EVICTION)
-    assert (answer.code, answer.headers["Retry-After"]) == (429, "10")
+    assert (answer.code, "Retry-After" in answer.headers) == (429, False)
     assert answer.message == "Cannot evict pod as it would violate the pod's disruption budget."
     (cause,) = answer.json["details"]["causes"]
     assert cause == {
