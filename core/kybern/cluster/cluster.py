@@ -161,7 +161,7 @@ class Cluster:
         self.pki = PKI(
             self.state.pki, self.clock, hosts=tuple({api.address, *api.names}), service_ip=self._service_ip()
         )
-        self.pki.ensure()
+        self.pki.prepare()
 
     def _service_ip(self) -> str:
         import ipaddress
@@ -200,6 +200,7 @@ class Cluster:
         from kybern.apiserver.server import APIServer
         from kybern.cluster.routes import routes
 
+        self.pki.ensure()
         collect = self.plugins.collect
         for kind in collect("kybern_resources", start=start):
             start.registry.add(kind)

@@ -34,6 +34,7 @@ def serve(
 
     Raises StartError for everything a user can mend.
     """
+    gc.disable()  # a start only makes what stays; _calm_the_collector turns it on again
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         state.lock()
@@ -106,7 +107,7 @@ def _claim(state: State, config: Config, plain: dict[str, Any]) -> None:
 
 
 def _calm_the_collector() -> None:
-    """What start-up made lives as long as the process: the garbage collector need not look at it again."""
-    gc.collect()
+    """From here on collect, but not what start-up made: that lives as long as the process."""
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 50)
