@@ -104,6 +104,18 @@ async def test_ready_pods_stay_ready(tmp_path: Path) -> None:
         assert len(w.client.history["p"]) == writes
 
 
+async def test_what_runs_is_counted_before_anything_new_is_taken(tmp_path: Path) -> None:
+    from kybern.api.core import ResourceRequirements
+
+    big = container(resources=ResourceRequirements(requests={"cpu": "20"}))
+    async with world(tmp_path) as w:
+        await w.run(pod("z", big))
+        await w.stop()
+        w.client.add(pod("a", big))
+        await w.start()
+        assert (w.client.pod("z").status.phase, w.client.pod("a").status.reason) == ("Running", "OutOfcpu")
+
+
 async def test_a_lost_sandbox_is_made_anew_and_its_pod_restarted(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         before = await w.run(pod("p"))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from kybern.api import quantity
 
-__all__ = ["Refusal", "Used", "admit", "host_ports", "pod_requests"]
+__all__ = ["Refusal", "Used", "admit", "admit_resize", "granted_requests", "host_ports", "pod_requests"]
 
 
 _CRITICAL = 2_000_000_000
@@ -25,22 +25,26 @@ class Refusal(NamedTuple):
     message: str
 
 
-def pod_requests(pod: Any) -> dict[str, Fraction]:
-    """What a pod asks for: its own resources, else the containers', with init containers and overhead."""
+def pod_requests(pod: Any, granted: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, Fraction]:
+    """What a pod asks for: its own resources, else the containers', with init containers and overhead.
+
+    `granted`: requests of containers that count instead of the spec's (a resize is not in force).
+    """
+    granted = granted or {}
     spec = pod.spec
     total: dict[str, Fraction] = {}
     for container in spec.containers:
-        _add(total, _requests(container))
+        _add(total, _requests(container, granted))
     beside: dict[str, Fraction] = {}
     peak: dict[str, Fraction] = {}
     for container in spec.initContainers or ():
         if container.restartPolicy == "Always":
-            _add(beside, _requests(container))
-            _add(total, _requests(container))
+            _add(beside, _requests(container, granted))
+            _add(total, _requests(container, granted))
             now = dict(beside)
         else:
             now = dict(beside)
-            _add(now, _requests(container))
+            _add(now, _requests(container, granted))
         for name, amount in now.items():
             peak[name] = max(peak.get(name, Fraction(0)), amount)
     for name, amount in peak.items():
@@ -51,11 +55,17 @@ def pod_requests(pod: Any) -> dict[str, Fraction]:
     return total
 
 
-def _requests(container: Any) -> dict[str, Fraction]:
+def _requests(container: Any, granted: Mapping[str, Mapping[str, str]]) -> dict[str, Fraction]:
     resources = container.resources
     if resources is None or not resources.requests:
         return {}
-    return {name: quantity.parse(amount) for name, amount in resources.requests.items()}
+    return {name: quantity.parse(amount) for name, amount in granted.get(container.name, resources.requests).items()}
+
+
+def granted_requests(pod: Any) -> dict[str, Mapping[str, str]]:
+    """What the status says the containers were granted."""
+    statuses = [*(pod.status.containerStatuses or ()), *(pod.status.initContainerStatuses or ())]
+    return {s.name: s.allocatedResources for s in statuses if s.allocatedResources}
 
 
 def _add(total: dict[str, Fraction], more: Mapping[str, Fraction]) -> None:
@@ -87,14 +97,24 @@ class Used:
     def __len__(self) -> int:
         return len(self._pods)
 
-    def add(self, pod: Any) -> None:
+    def add(self, pod: Any, granted: Mapping[str, Mapping[str, str]] | None = None) -> None:
         """Count a pod, once."""
         if pod.metadata.uid in self._pods:
             return
-        requests, ports = pod_requests(pod), host_ports(pod)
+        requests, ports = pod_requests(pod, granted), host_ports(pod)
         self._pods[pod.metadata.uid] = requests, ports
         _add(self.resources, requests)
         self.ports |= ports
+
+    def replace(self, pod: Any) -> None:
+        """Count a pod by its present spec."""
+        self.remove(pod.metadata.uid)
+        self.add(pod)
+
+    def without(self, uid: str) -> dict[str, Fraction]:
+        """What all others take."""
+        own = self._pods.get(uid, ({}, set()))[0]
+        return {name: amount - own.get(name, Fraction(0)) for name, amount in self.resources.items()}
 
     def remove(self, uid: str) -> None:
         """Count a pod no longer."""
@@ -124,6 +144,21 @@ def admit(
     for taint in node.spec.taints or ():
         if taint.effect == "NoExecute" and not any(_tolerates(t, taint) for t in pod.spec.tolerations or ()):
             return Refusal("TaintToleration", "Predicate TaintToleration failed: node(s) had untolerated taint(s)")
+    return None
+
+
+def admit_resize(pod: Any, node: Any, used: Used) -> Refusal | None:
+    """None when a pod that runs here may have what its spec asks for now."""
+    allocatable, others = node.status.allocatable or {}, used.without(pod.metadata.uid)
+    for name, amount in pod_requests(pod).items():
+        has, unit = quantity.parse(allocatable.get(name, "0")), 1000 if name == "cpu" else 1
+        if amount > has:
+            numbers = f"requested: {int(amount * unit)}, capacity: {int(has * unit)}"
+            return Refusal("Infeasible", f"Node didn't have enough capacity: {name}, {numbers}")
+        taken = others.get(name, Fraction(0))
+        if amount > has - taken:
+            numbers = f"requested: {int(amount * unit)}, used: {int(taken * unit)}, capacity: {int(has * unit)}"
+            return Refusal("Deferred", f"Node didn't have enough resource: {name}, {numbers}")
     return None
 
 

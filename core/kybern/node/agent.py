@@ -144,7 +144,9 @@ class NodeAgent:
         if not node.driver.runtime.on_event(node.runtime_event):
             self.spawn(self._relist(node))
         await self._push_pod_cidr(node)
-        for pod in self._pods.by_index("spec.nodeName", node.name):
+        await node.recover(self._pods.by_index("spec.nodeName", node.name))
+        node.serving = True
+        for pod in sorted(self._pods.by_index("spec.nodeName", node.name), key=_age):
             node.pod_changed(pod)
         self.spawn(self._keep_house(node))
 
@@ -221,7 +223,7 @@ class NodeAgent:
     def _pod_changed(self, old: Any, new: Any) -> None:
         pod = new if new is not None else old
         node = self.nodes.get(pod.spec.nodeName or "")
-        if node is None or not node.alive:
+        if node is None or not node.serving:
             return
         if new is None:
             node.pod_removed(old)
@@ -321,6 +323,10 @@ class NodeAgent:
 
 def _node_name(pod: Any) -> Iterable[str]:
     return (pod.spec.nodeName,) if pod.spec.nodeName else ()
+
+
+def _age(pod: Any) -> tuple[str, str]:
+    return pod.metadata.creationTimestamp or "", pod.metadata.name
 
 
 class _Bucket:

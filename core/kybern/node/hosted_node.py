@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kybern.node.admit import Refusal, Used, admit
+from kybern.node.admit import Refusal, Used, admit, admit_resize, granted_requests
 from kybern.node.backoff import Backoff
 from kybern.node.config import NodeConfig
 from kybern.node.env import Facts, container_env
@@ -31,7 +31,7 @@ class HostedNode:
 
     __slots__ = (
         "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease",
-        "machine", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at", "restart_backoff",
+        "machine", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at", "restart_backoff", "serving",
         "shutting_down", "timers", "used", "version", "workers",
     )  # fmt: skip
 
@@ -41,6 +41,8 @@ class HostedNode:
         self.config = config
         self.driver = driver
         self.alive = False
+        self.serving = False
+        """It knows what runs already, and takes pods."""
         self.machine = MachineInfo()
         self.version = Version("unknown", "")
         self.object: Any = None
@@ -95,7 +97,7 @@ class HostedNode:
 
     async def stop(self) -> None:
         """Let go; what runs keeps running."""
-        self.alive = False
+        self.alive = self.serving = False
         for timer in self.timers.values():
             timer.cancel()
         self.timers.clear()
@@ -147,6 +149,24 @@ class HostedNode:
         refusal = admit(worker.pod, self.object, self.used, operating_system=system, pressure=self.pressure)
         if refusal is None:
             self.used.add(worker.pod)
+        return refusal
+
+    def readmit(self, pod: Any) -> None:
+        """Count a pod that runs here already, with what it was granted."""
+        self.used.add(pod, granted_requests(pod))
+
+    async def recover(self, pods: Sequence[Any]) -> None:
+        """Before any pod is looked at after a start: count all that run."""
+        running = {sandbox.uid for sandbox in await self.runtime.list_pod_sandboxes()}
+        for pod in pods:
+            if pod.metadata.uid in running and pod.status.phase not in ("Succeeded", "Failed"):
+                self.readmit(pod)
+
+    def admit_resize(self, worker: PodWorker) -> Refusal | None:
+        """Grant a running pod what its spec asks for now, or say why not."""
+        refusal = admit_resize(worker.pod, self.object, self.used)
+        if refusal is None:
+            self.used.replace(worker.pod)
         return refusal
 
     def release(self, worker: PodWorker) -> None:

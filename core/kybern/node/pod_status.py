@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from kybern.api.time import format_time
+from kybern.node.admit import Refusal
 from kybern.node.pod_runtime import PodRuntime
 from kybern.node.restart import is_sidecar, restarts_after, should_start
 from kybern.node.runtime import ContainerState, ContainerStatus
@@ -19,7 +20,15 @@ from kybern.node.verdicts import Verdicts
 
 __all__ = ["View", "has_ended", "pod_phase", "pod_status"]
 
-OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWNED_CONDITIONS = (
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+    "PodResizePending",
+    "PodResizeInProgress",
+)
 DISRUPTIONS = ("Evicted", "Terminated")
 """Reasons of failure that the node, not the pod, is to blame for: condition DisruptionTarget."""
 
@@ -60,8 +69,8 @@ class View:
     """Every container has stopped for good."""
     failed: tuple[str, str] | None = None
     """Reason and message when the pod as a whole failed (evicted, deadline, refused)."""
-    resources: Mapping[str, Any] = attrs.field(factory=dict)
-    """Resources in force, by container name, where they differ from the spec (a resize is pending)."""
+    resize: Refusal | None = None
+    """Why the resources the spec asks for are not in force; those that the status has are, then."""
 
 
 def pod_status(pod: Any, known: PodRuntime, view: View) -> Any:
@@ -138,18 +147,17 @@ def _container(
         image=latest.image or container.image or "", imageID=latest.image_ref, containerID=f"{view.runtime_name}://{latest.id}",
         ready=judge and view.verdicts.ready(container, latest),
         started=(running and view.verdicts.started(container, latest)) if judge else None,
-        **_resources(container, view, running),
+        **_resources(container, old, view, running),
     )  # fmt: skip
 
 
-def _resources(container: Any, view: View, running: bool) -> dict[str, Any]:
+def _resources(container: Any, old: Any, view: View, running: bool) -> dict[str, Any]:
     spec = getattr(container, "resources", None)
+    if view.resize is not None and old is not None:
+        return {"allocatedResources": old.allocatedResources, "resources": old.resources}
     if spec is None or not (spec.requests or spec.limits):
         return {}
-    return {
-        "allocatedResources": spec.requests,
-        "resources": view.resources.get(container.name, spec) if running else None,
-    }
+    return {"allocatedResources": spec.requests, "resources": spec if running else None}
 
 
 def _init_container(pod: Any, container: Any, known: PodRuntime, view: View, old: Any) -> Any:
@@ -340,6 +348,10 @@ def _conditions(pod: Any, status: Any, known: PodRuntime, view: View) -> list[An
     found = [_condition(old.get(t), t, computed[t], stamp, pod.metadata.generation) for t in computed]
     scheduled = ("True", None, None)
     found.append(_condition(old.get("PodScheduled"), "PodScheduled", scheduled, stamp, pod.metadata.generation))
+    if view.resize is not None:
+        type_ = "PodResizeInProgress" if view.resize.reason == "Error" else "PodResizePending"
+        verdict = ("True", view.resize.reason, view.resize.message)
+        found.append(_condition(old.get(type_), type_, verdict, stamp, pod.metadata.generation))
     if view.failed is not None and view.failed[0] in DISRUPTIONS:
         disrupted = ("True", "TerminationByKubelet", view.failed[1])
         found.append(

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from kybern.api.errors import StatusError
 from kybern.api.time import parse_time
 from kybern.clock import Timer
+from kybern.node.admit import Refusal
 from kybern.node.decide import decide
 from kybern.node.pod_runtime import PodRuntime, read_pod
 from kybern.node.pod_status import View, has_ended, pod_status
 from kybern.node.probe import ProbeResult
 from kybern.node.probing import KINDS, ProbeLoop, probe_of
+from kybern.node.resize import resize_pod, resizes
 from kybern.node.runtime import ContainerState, RuntimeFault
 from kybern.node.start import start_pod
 from kybern.node.stop import stop_pod
@@ -50,7 +52,7 @@ class PodWorker:
 
     __slots__ = (
         "_dirty", "_loops", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked",
-        "node", "pod", "removed", "reported", "settled", "state", "stop_by", "uid", "verdicts",
+        "node", "pod", "removed", "reported", "resize", "settled", "state", "stop_by", "uid", "verdicts",
         "volume_tries", "waiting",
     )  # fmt: skip
 
@@ -70,6 +72,8 @@ class PodWorker:
         """The API object is gone."""
         self.reported: Any = None
         """The last status that was sent."""
+        self.resize: Refusal | None = None
+        """Why a wanted change of resources is not in force."""
         self.marked = False
         """Waits in the status writer's queue."""
         self.settled = False
@@ -165,6 +169,7 @@ class PodWorker:
             waiting=self.waiting,
             terminal=self.settled,
             failed=self.failed,
+            resize=self.resize,
         )
 
     def status(self) -> Any:
@@ -223,6 +228,7 @@ class PodWorker:
         try:
             if await self._ready_to_start():
                 await self._advance()
+                await self._adjust()
         finally:
             slow.cancel()
             self._probe()
@@ -236,6 +242,15 @@ class PodWorker:
             if not progress or self._over():
                 break
         await self._prune()
+
+    async def _adjust(self) -> None:
+        """Bring resources in line; a container that had to stop for that is started again in the next pass."""
+        if not self.known.containers or self.state is not State.SYNC:
+            return
+        await resize_pod(self)
+        if self.resize is None and resizes(self.pod, self.known):
+            await self._read()
+            self._dirty |= bool(decide(self.pod, self.known, self.verdicts))
 
     def _over(self) -> bool:
         """Whether the pod came to its end; then it is terminating."""
@@ -268,7 +283,9 @@ class PodWorker:
     def _admit(self) -> bool:
         if self.admitted:
             return True
-        if not self.known.sandboxes and (refusal := self.node.admit(self)) is not None:
+        if self.known.sandboxes:
+            self.node.readmit(self.pod)
+        elif (refusal := self.node.admit(self)) is not None:
             self.node.tell(self.pod, "Warning", refusal.reason, refusal.message)
             self.failed = (refusal.reason, f"Pod was rejected: {refusal.message}")
             self.state = State.TERMINATED

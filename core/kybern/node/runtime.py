@@ -225,6 +225,8 @@ class ContainerStatus:
     labels: Mapping[str, str] = attrs.field(factory=dict)
     annotations: Mapping[str, str] = attrs.field(factory=dict)
     log_path: str = ""
+    resources: ContainerResources | None = None
+    """The limits in force; None when the runtime does not tell, and then they are not changed in place."""
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import msgspec
 
+from kybern.node.runtime import ContainerResources
 from kybern_runtime_fake.script import Script
 
 __all__ = ["ContainerRecord", "ImageRecord", "Journal", "Removed", "SandboxRecord"]
@@ -68,6 +69,7 @@ class ContainerRecord(msgspec.Struct, tag="container", omit_defaults=True):
     log_path: str = ""
     cpu_milli: int = 0
     memory_bytes: int = 0
+    resources: ContainerResources | None = None
 
 
 class ImageRecord(msgspec.Struct, tag="image", omit_defaults=True):

@@ -246,6 +246,7 @@ class FakeRuntime(Runtime):
             log_path=f"{sandbox.id}/{config.log_path}",
             cpu_milli=quantity.milli(said.get("cpu", "1m")),
             memory_bytes=quantity.value(said.get("memory", "8Mi")),
+            resources=config.resources,
         )
 
     async def start_container(self, container_id: str) -> None:
@@ -332,7 +333,9 @@ class FakeRuntime(Runtime):
         return tuple([self._status(record) for record in self._by_pod.get(uid, ())])
 
     async def update_container_resources(self, container_id: str, resources: ContainerResources) -> None:
-        self._container(container_id)
+        record = self._container(container_id)
+        record.resources = resources
+        self._driver.journal.put(record)
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout: float = 0.0) -> ExecResult:
         record = self._container(container_id)
@@ -449,6 +452,7 @@ class FakeRuntime(Runtime):
             labels=record.labels,
             annotations=record.annotations,
             log_path=record.log_path,
+            resources=record.resources,
         )
 
     async def _logs(self, record: ContainerRecord, follow: bool) -> AsyncIterator[LogLine]:
