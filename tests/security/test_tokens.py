@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
@@ -313,6 +316,38 @@ async def test_signed_tokens_of_another_form_are_refused(change: Callable[[dict[
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "e30.e30.", "....", "\x00", "ü.ü.ü", "e30.W10.x", "a" * 100_000])
 async def test_what_is_no_token_of_ours_is_left_to_others(token: str) -> None:
     assert await Tokens().user(token) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(ISSUER),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["iss", "kid", "alg", "exp", "aud"]), inner),
+    max_leaves=6,
+)
+PARTS = JSON.map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("="))
+
+
+@given(st.lists(PARTS | st.text(max_size=20), max_size=4).map(".".join))
+def test_whatever_is_shown_is_nobody_or_a_401(token: str) -> None:
+    tokens = Tokens()
+
+    async def show() -> Any:
+        try:
+            return await tokens.user(token)
+        except StatusError as error:
+            return None if error.code == 401 else error
+
+    assert asyncio.run(show()) is None
+
+
+@pytest.mark.parametrize("depth", [2_000, 20_000, 1_000_000])
+async def test_deep_nesting_is_no_token(depth: int) -> None:
+    deep = base64.urlsafe_b64encode(b'{"iss":"https://kubernetes.default.svc","x":' + b"[" * depth).decode()
+    whole = base64.urlsafe_b64encode(
+        b'{"iss":"https://kubernetes.default.svc","x":' + b"[" * depth + b"]" * depth + b"}"
+    ).decode()
+    for payload in (deep, whole):
+        status = await review(Tokens(), f"e30.{payload}.x")
+        assert status.error == "invalid bearer token"
 
 
 async def test_another_issuers_token_is_left_to_others() -> None:

@@ -54,8 +54,8 @@ class ServiceAccountAuthenticator(Authenticator):
 
     async def _read(self, token: str) -> Claimed | None:
         """The claims of a token with a good signature, remembered; None when another issuer's."""
-        peeked = peek(token)
-        if peeked is None or peeked.get("iss") not in self._issuers:
+        issuer = (peek(token) or {}).get("iss")
+        if not isinstance(issuer, str) or issuer not in self._issuers:
             return None
         claimed = Claimed.of(await self._keys.verify(token))
         if len(self._claimed) >= _REMEMBERED:

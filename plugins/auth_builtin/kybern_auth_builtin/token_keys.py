@@ -17,6 +17,7 @@ from typing import Any
 __all__ = ["BadToken", "TokenKeys", "peek"]
 
 _REMEMBERED = 4096
+_LONGEST = 64 * 1024
 Claims = dict[str, Any]
 
 
@@ -27,13 +28,16 @@ class BadToken(Exception):
 def peek(token: str) -> Claims | None:
     """The claims of a token, believed by nobody yet; None when it is no JSON web token."""
     parts = token.split(".")
-    if len(parts) != 3:
-        return None
+    return _part(parts[1]) if len(parts) == 3 and len(token) <= _LONGEST else None
+
+
+def _part(text: str) -> Claims | None:
+    """A part of a token: JSON in base64, an object; None when it is not."""
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
+        part = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, RecursionError):
         return None
-    return claims if isinstance(claims, dict) else None
+    return part if isinstance(part, dict) else None
 
 
 class TokenKeys:
@@ -106,7 +110,7 @@ class _Keys:
         for key, algorithm in [named] if named else self._keys.values():
             try:
                 return dict(jwt.decode(token, key, algorithms=[algorithm]).claims)
-            except (JoseError, ValueError, TypeError):
+            except (JoseError, ValueError, TypeError, RecursionError):
                 continue
         raise BadToken("invalid bearer token")
 
@@ -119,12 +123,7 @@ class _Keys:
 
 
 def _claimed_key(token: str) -> str:
-    head = token.partition(".")[0]
-    try:
-        header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
-    except ValueError:
-        return ""
-    kid = header.get("kid") if isinstance(header, dict) else None
+    kid = (_part(token.partition(".")[0]) or {}).get("kid")
     return kid if isinstance(kid, str) else ""
 
 
