@@ -31,8 +31,8 @@ class HostedNode:
 
     __slots__ = (
         "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease",
-        "machine", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at", "restart_backoff", "serving",
-        "shutting_down", "timers", "used", "version", "workers",
+        "machine", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at",
+        "restart_backoff", "serving", "shutting_down", "timers", "used", "version", "workers",
     )  # fmt: skip
 
     def __init__(self, agent: NodeAgent, config: NodeConfig, driver: RuntimeDriver) -> None:

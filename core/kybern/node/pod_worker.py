@@ -18,10 +18,10 @@ from kybern.api.time import parse_time
 from kybern.clock import Timer
 from kybern.node.admit import Refusal
 from kybern.node.decide import decide
+from kybern.node.pod_probes import PodProbes
 from kybern.node.pod_runtime import PodRuntime, read_pod
 from kybern.node.pod_status import View, has_ended, pod_status
-from kybern.node.probe import ProbeResult
-from kybern.node.probing import KINDS, ProbeLoop, probe_of
+from kybern.node.probing import KINDS
 from kybern.node.resize import resize_pod, resizes
 from kybern.node.runtime import ContainerState, RuntimeFault
 from kybern.node.start import start_pod
@@ -51,8 +51,8 @@ class PodWorker:
     """All that a node does for one pod."""
 
     __slots__ = (
-        "_dirty", "_loops", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked",
-        "node", "pod", "removed", "reported", "resize", "settled", "state", "stop_by", "uid", "verdicts",
+        "_dirty", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked", "node",
+        "pod", "probes", "removed", "reported", "resize", "settled", "state", "stop_by", "uid", "verdicts",
         "volume_tries", "waiting",
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ class PodWorker:
         self.stop_by: float | None = None
         """Wall time at which a container that still runs is killed."""
         self.volume_tries = 0
-        self._loops: dict[tuple[str, str], ProbeLoop] = {}
+        self.probes = PodProbes(self)
         self._dirty = False
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
@@ -150,9 +150,7 @@ class PodWorker:
 
     def close(self) -> None:
         """The node stops; whatever runs keeps running."""
-        for loop in self._loops.values():
-            loop.stop()
-        self._loops.clear()
+        self.probes.stop(KINDS)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -231,7 +229,7 @@ class PodWorker:
                 await self._adjust()
         finally:
             slow.cancel()
-            self._probe()
+            self.probes.follow()
             self.node.mark(self)
 
     async def _advance(self) -> None:
@@ -336,7 +334,7 @@ class PodWorker:
             self._interrupt()
 
     async def _stop(self) -> None:
-        self._stop_probes(("startup", "liveness"))
+        self.probes.stop(("startup", "liveness"))
         await self._read()
         if self.known.running:
             slow = self.node.clock.call_later(_SLOW_SYNC, self.node.mark, self)
@@ -347,7 +345,7 @@ class PodWorker:
         for sandbox in self.known.sandboxes:
             await self.node.runtime.stop_pod_sandbox(sandbox.id)
         await self._read()
-        self._stop_probes(KINDS)
+        self.probes.stop(KINDS)
         self.settled = True
         self.state = State.TERMINATED
 
@@ -364,72 +362,10 @@ class PodWorker:
 
     def close_quietly(self) -> None:
         """Drop timers and probes; nothing is left to do."""
-        self._stop_probes(KINDS)
+        self.probes.stop(KINDS)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    # Probes
-
-    def _probe(self) -> None:
-        """One loop per probe of each running container."""
-        pod = self.pod
-        if not self._loops and not any(probe_of(c, k) for c in _probed(pod) for k in KINDS):
-            return
-        running = {c.id: c for c in self.known.containers if c.state is ContainerState.RUNNING}
-        for key in [k for k in self._loops if k[0] not in running]:
-            self._loops.pop(key).stop()
-            self.verdicts.forget(key[0])
-        by_name = {c.name: c for c in _probed(pod)}
-        for status in running.values():
-            container = by_name.get(status.name)
-            for kind in KINDS:
-                if (
-                    container is not None
-                    and probe_of(container, kind) is not None
-                    and (status.id, kind) not in self._loops
-                ):
-                    self._loops[status.id, kind] = self._new_loop(kind, container, status)
-
-    def _new_loop(self, kind: str, container: Any, status: Any) -> ProbeLoop:
-        def may_run() -> bool:
-            return kind == "startup" or self.verdicts.started(container, status)
-
-        node = self.node
-        target = node.target(self.pod, container, status, self.known)
-        loop = ProbeLoop(kind, target, node.prober, node.clock, node.spawn, may_run, self._probed)
-        if kind == "startup" and self.verdicts.startup.get(status.id):
-            loop.stop()
-        return loop
-
-    def _probed(self, loop: ProbeLoop, result: ProbeResult, verdict: bool | None) -> None:
-        """A probe has answered."""
-        status = loop.target.status
-        if not result.success:
-            word = "errored" if result.errored else "failed"
-            self.node.tell(
-                self.pod,
-                "Warning",
-                "Unhealthy",
-                f"{loop.kind.capitalize()} probe {word}: {result.output}",
-                loop.target.container.name,
-            )
-        results: dict[str, bool] = getattr(self.verdicts, loop.kind)
-        if verdict is None or results.get(status.id) is verdict:
-            return
-        results[status.id] = verdict
-        if loop.kind == "readiness":
-            self.node.mark(self)
-        else:
-            self.kick()
-
-    def _stop_probes(self, kinds: tuple[str, ...]) -> None:
-        for key in [k for k in self._loops if k[1] in kinds]:
-            self._loops.pop(key).stop()
-
-
-def _probed(pod: Any) -> list[Any]:
-    return [*(pod.spec.initContainers or ()), *pod.spec.containers]
 
 
 def _asks_more(old: Any, new: Any) -> bool:

@@ -30,12 +30,12 @@ from kybern.node.runtime import (
     RuntimeCondition,
     RuntimeFault,
     RuntimeStatus,
-    SandboxState,
     Version,
 )
 from kybern_runtime_fake.addresses import Addresses
 from kybern_runtime_fake.images import full_reference
 from kybern_runtime_fake.journal import ContainerRecord, SandboxRecord
+from kybern_runtime_fake.life import KEPT, end_of, log_script, sandbox_of, status_of
 from kybern_runtime_fake.options import Subject
 from kybern_runtime_fake.script import DATE, Script, interpret, run_command
 
@@ -45,28 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["FakeRuntime"]
 
 _READY = RuntimeStatus((RuntimeCondition("RuntimeReady", True), RuntimeCondition("NetworkReady", True)))
-_KEPT = (
-    "start_error",
-    "start_delay",
-    "stop_delay",
-    "stop_exit_code",
-    "termination_message",
-    "readiness",
-    "liveness",
-    "startup",
-    "post_start_error",
-    "post_start_delay",
-    "pre_stop_error",
-    "pre_stop_delay",
-    "exit_code",
-    "exit_after",
-    "crash_after",
-    "oom_after",
-    "exits",
-    "logs",
-    "log_line",
-    "log_every",
-)
 
 
 class FakeRuntime(Runtime):
@@ -197,8 +175,8 @@ class FakeRuntime(Runtime):
 
     async def list_pod_sandboxes(self, uid: str = "") -> Sequence[PodSandbox]:
         if uid:
-            return tuple(_sandbox(r) for r in self._pods.get(uid, ()))
-        return tuple(_sandbox(r) for r in sorted(self._sandboxes.values(), key=lambda r: -r.created_at))
+            return tuple(sandbox_of(r) for r in self._pods.get(uid, ()))
+        return tuple(sandbox_of(r) for r in sorted(self._sandboxes.values(), key=lambda r: -r.created_at))
 
     # Containers
 
@@ -240,7 +218,7 @@ class FakeRuntime(Runtime):
             image=full_reference(config.user_image or config.image),
             image_ref=config.image,
             script=interpret(config.user_image, config.command, config.args, env, stdin=config.stdin),
-            behaviour={name: said[name] for name in _KEPT if name in said},
+            behaviour={name: said[name] for name in KEPT if name in said},
             labels=dict(config.labels),
             annotations=dict(config.annotations),
             log_path=f"{sandbox.id}/{config.log_path}",
@@ -263,7 +241,7 @@ class FakeRuntime(Runtime):
             record.message = full
             self._end(record, 128, "StartError", full)
             raise RuntimeFault("Unknown", full)
-        exit_after, record.exit_code, record.reason = _end_of(record)
+        exit_after, record.exit_code, record.reason = end_of(record)
         if exit_after is not None:
             record.exit_at = record.started_at + exit_after
         self._arm(record)
@@ -431,32 +409,10 @@ class FakeRuntime(Runtime):
             self._emit("stopped", sandbox.uid, record.id)
 
     def _status(self, record: ContainerRecord) -> ContainerStatus:
-        state = self._state(record)
-        exited = state is ContainerState.EXITED
-        reason = record.reason or ("Completed" if record.exit_code == 0 else "Error")
-        message = record.message or str(record.behaviour.get("termination_message", ""))
-        return ContainerStatus(
-            id=record.id,
-            sandbox_id=record.sandbox_id,
-            name=record.name,
-            attempt=record.attempt,
-            state=state,
-            created_at=record.created_at,
-            started_at=record.started_at,
-            finished_at=(record.exit_at or 0.0) if exited else 0.0,
-            exit_code=record.exit_code if exited else 0,
-            reason=reason if exited else "",
-            message=message if exited else "",
-            image=record.image,
-            image_ref=record.image_ref,
-            labels=record.labels,
-            annotations=record.annotations,
-            log_path=record.log_path,
-            resources=record.resources,
-        )
+        return status_of(record, self._state(record))
 
     async def _logs(self, record: ContainerRecord, follow: bool) -> AsyncIterator[LogLine]:
-        script, told = _log_script(record), -1.0
+        script, told = log_script(record), -1.0
         while record.started_at:
             running = self._state(record) is ContainerState.RUNNING
             age = (self._clock.now() if running else record.exit_at or self._clock.now()) - record.started_at
@@ -479,51 +435,3 @@ class FakeRuntime(Runtime):
             return
         finally:
             ended.cancel()
-
-
-def _sandbox(record: SandboxRecord) -> PodSandbox:
-    return PodSandbox(
-        record.id,
-        record.name,
-        record.namespace,
-        record.uid,
-        record.attempt,
-        SandboxState.READY if record.ready else SandboxState.NOTREADY,
-        record.created_at,
-        record.ips,
-        record.labels,
-        record.annotations,
-        record.runtime_handler,
-    )
-
-
-def _end_of(record: ContainerRecord) -> tuple[float | None, int, str]:
-    """(seconds until it exits by itself, exit code, reason) of a container that starts now."""
-    said: Any = record.behaviour
-    if "exits" in said:
-        codes = [part.strip() for part in said["exits"].split(",")]
-        code = codes[min(record.attempt, len(codes) - 1)]
-        return (None, 0, "") if code == "-" else (said.get("exit_after", 0.0), int(code), "")
-    if "oom_after" in said:
-        return said["oom_after"], 137, "OOMKilled"
-    if "crash_after" in said:
-        return said["crash_after"], said.get("exit_code", 1), ""
-    if "exit_code" in said or "exit_after" in said:
-        return said.get("exit_after", 0.0), said.get("exit_code", 0), ""
-    script = record.script
-    if script is None or script.ends_at is None:
-        return None, 0, ""
-    return script.ends_at, script.exit_code, ""
-
-
-def _log_script(record: ContainerRecord) -> Script:
-    """What the container writes."""
-    said: Any = record.behaviour
-    if "log_line" in said:
-        every = said.get("log_every", 1.0)
-        return Script(loop_every=max(every, 0.01), loop_lines=((0.0, said["log_line"]),))
-    if "logs" in said:
-        return Script(lines=tuple((0.0, line) for line in said["logs"].splitlines()))
-    if record.script is not None:
-        return record.script
-    return Script(lines=((0.0, f"{record.image} is running (simulated)"),))
