@@ -623,5 +623,3 @@ def test_every_plugin_says_no_before_it_asks_about_kinds_that_are_not_its_own() 
     assert interested == ["NamespaceLifecycle"]
     on_binding = [p.name for p in chain.build(start, Options()) if p.handles("CREATE", pods, "binding")]
     assert on_binding == ["NamespaceLifecycle", "NodeRestriction"]
-
-

@@ -25,9 +25,7 @@ CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 @pytest.fixture
 def kybern_config() -> Config:
-    return Config(
-        name="test", api=APIConfig(port=0), store=StoreConfig(driver="memory"), nodes=NodesConfig(count=0)
-    )
+    return Config(name="test", api=APIConfig(port=0), store=StoreConfig(driver="memory"), nodes=NodesConfig(count=0))
 
 
 class Caller:

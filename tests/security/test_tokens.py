@@ -284,7 +284,13 @@ def signed_with_public_key(token: str) -> str:
         lambda token: signed_with_public_key(token),
     ],
     ids=[
-        "alg none", "alg none, old signature", "other claims", "other signature", "other key", "rsa", "hmac",
+        "alg none",
+        "alg none, old signature",
+        "other claims",
+        "other signature",
+        "other key",
+        "rsa",
+        "hmac",
         "public key as hmac secret",
     ],
 )

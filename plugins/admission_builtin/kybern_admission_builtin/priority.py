@@ -13,8 +13,7 @@ __all__ = ["Priority"]
 
 _CLASS = "scheduling.k8s.io"
 _BY_CLASS = (
-    "must not be provided in pod spec; "
-    "priority admission controller computed {} from the given PriorityClass name"
+    "must not be provided in pod spec; priority admission controller computed {} from the given PriorityClass name"
 )
 
 
