@@ -87,4 +87,5 @@ KIND = Kind(
         AGE,
     ),
     row=row,
+    unconditional_update=False,
 )
