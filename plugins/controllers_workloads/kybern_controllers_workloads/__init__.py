@@ -1,4 +1,4 @@
-"""The workload controllers: Deployment, ReplicaSet, ReplicationController."""
+"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet."""
 
 from __future__ import annotations
 
@@ -17,5 +17,11 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_workloads.deployment import DeploymentController
     from kybern_controllers_workloads.replicaset import ReplicaSetController
     from kybern_controllers_workloads.replicationcontroller import ReplicationControllerController
+    from kybern_controllers_workloads.statefulset import StatefulSetController
 
-    return [DeploymentController(), ReplicaSetController(), ReplicationControllerController()]
+    return [
+        DeploymentController(),
+        ReplicaSetController(),
+        ReplicationControllerController(),
+        StatefulSetController(),
+    ]

@@ -10,7 +10,16 @@ from kybern.api import types
 from kybern.api.meta import LabelSelector, ObjectMeta
 from kybern.reconcile.owners import controller_reference
 
-__all__ = ["annotate", "annotation_number", "find_new", "new_replica_set", "removable", "revision_of", "same_template"]
+__all__ = [
+    "annotate",
+    "annotation_number",
+    "find_new",
+    "new_replica_set",
+    "removable",
+    "revision_of",
+    "safe_hash",
+    "same_template",
+]
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -57,11 +66,10 @@ def find_new(deployment: Any, replica_sets: Sequence[Any]) -> Any | None:
     return min(fitting, key=lambda rs: (rs.metadata.creationTimestamp or "", rs.metadata.name), default=None)
 
 
-def template_hash(template: Any, collisions: int) -> str:
-    """FNV-1a of the template (and of how often the name was taken), in letters that spell no words."""
+def safe_hash(data: bytes, collisions: int) -> str:
+    """FNV-1a of the data (and of how often the name was taken), in letters that spell no words."""
     value = 0x811C9DC5
-    data = types.encode(template) + (collisions.to_bytes(8, "little") if collisions else b"")
-    for byte in data:
+    for byte in data + (collisions.to_bytes(8, "little") if collisions else b""):
         value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
     return "".join(_SAFE[ord(digit) % len(_SAFE)] for digit in str(value))
 
@@ -71,7 +79,7 @@ def new_replica_set(deployment: Any) -> Any:
     from kybern.api.apps import ReplicaSet, ReplicaSetSpec
 
     metadata, spec = deployment.metadata, deployment.spec
-    hashed = template_hash(spec.template, deployment.status.collisionCount or 0)
+    hashed = safe_hash(types.encode(spec.template), deployment.status.collisionCount or 0)
     template = types.copy(spec.template)
     template.metadata.labels = {**(template.metadata.labels or {}), HASH: hashed}
     return ReplicaSet(

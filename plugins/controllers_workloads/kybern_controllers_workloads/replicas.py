@@ -29,6 +29,7 @@ from kybern.reconcile.pods import (
     pod_from_template,
     ready_since,
 )
+from kybern_controllers_workloads.pod_writer import PodWriter, namespace_ends
 
 BURST = 500
 """Pods created or deleted in one reconcile at most."""
@@ -131,7 +132,8 @@ class ReplicasController(Controller):
         from kybern.api.core import Pod
 
         self.context = context
-        self.client, self.clock, self.events = context.client, context.clock, context.events
+        self.client, self.clock = context.client, context.clock
+        self.writer = PodWriter(context.client, context.events)
         self.expectations = Expectations(context.clock)
         self._told: dict[Key, Any] = {}
         self.owners = context.watch(self.kind, on=self._is_news)
@@ -227,33 +229,23 @@ class ReplicasController(Controller):
         self.expectations.expect(key, creations=number)
 
         async def create_one(_: int) -> None:
-            try:
-                pod = await self.client.create(pod_from_template(owner, owner.spec.template))
-            except StatusError as error:
-                if not _namespace_ends(error):
-                    self.events.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
-                raise
-            self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {pod.metadata.name}")
+            await self.writer.create(owner, pod_from_template(owner, owner.spec.template))
 
         created, error = await slow_start(number, create_one)
         self.expectations.created(key, number - created)
         # In a namespace that is being deleted nothing can be created any more, however often it is tried.
-        return None if isinstance(error, StatusError) and _namespace_ends(error) else error
+        return None if error is not None and namespace_ends(error) else error
 
     async def _delete(self, key: Key, owner: Any, pods: Sequence[Any]) -> Exception | None:
         self.expectations.expect(key, deletions=[pod.metadata.uid for pod in pods])
 
         async def delete_one(pod: Any) -> None:
-            metadata = pod.metadata
             try:
-                await self.client.delete(type(pod), metadata.name, metadata.namespace, uid=metadata.uid)
+                await self.writer.delete(owner, pod)
             except StatusError as error:
-                self.expectations.deleted(key, metadata.uid)
-                if error.code in (404, 409):
-                    return
-                self.events.event(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
-                raise
-            self.events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {metadata.name}")
+                self.expectations.deleted(key, pod.metadata.uid)
+                if error.code not in (404, 409):
+                    raise
 
         errors = await all_at_once(pods, delete_one)
         return errors[0] if errors else None
@@ -278,8 +270,3 @@ class ReplicasController(Controller):
 
 def _unfinished(pod: Any) -> bool:
     return not is_finished(pod)
-
-
-def _namespace_ends(error: StatusError) -> bool:
-    causes = (error.details or {}).get("causes") or ()
-    return error.code == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

@@ -1,0 +1,121 @@
+"""The revisions of a StatefulSet's or DaemonSet's template, kept as ControllerRevisions.
+
+`kubectl rollout history` and `undo` read and apply them: a revision's data is a strategic merge patch
+that puts the template back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import attrs
+import msgspec
+
+from kybern.api import types
+from kybern.api.errors import StatusError
+from kybern.client.interface import Client
+from kybern.reconcile.owners import controller_reference
+from kybern_controllers_workloads.deployment_revisions import safe_hash
+
+__all__ = ["HASH_LABEL", "History", "new_revision", "template_of"]
+
+HASH_LABEL = "controller-revision-hash"
+
+
+def template_patch(owner: Any) -> dict[str, Any]:
+    """The patch that restores the owner's present template."""
+    return {"spec": {"template": {"$patch": "replace", **types.to_plain(owner.spec.template)}}}
+
+
+def template_of(revision: Any) -> Any:
+    """The pod template that a revision stands for."""
+    from kybern.api.core import PodTemplateSpec
+
+    plain = {k: v for k, v in revision.data["spec"]["template"].items() if k != "$patch"}
+    return types.from_plain(PodTemplateSpec, plain)
+
+
+def new_revision(owner: Any, number: int, collisions: int) -> Any:
+    """A ControllerRevision of the owner's present template."""
+    from kybern.api.apps import ControllerRevision
+    from kybern.api.meta import ObjectMeta
+
+    data = template_patch(owner)
+    hashed = safe_hash(msgspec.json.encode(data), collisions)
+    return ControllerRevision(
+        metadata=ObjectMeta(
+            name=f"{owner.metadata.name}-{hashed}",
+            namespace=owner.metadata.namespace,
+            labels={**(owner.spec.template.metadata.labels or {}), HASH_LABEL: hashed},
+            annotations=dict(owner.metadata.annotations or {}) or None,
+            ownerReferences=[controller_reference(owner)],
+        ),
+        data=data,
+        revision=number,
+    )
+
+
+@attrs.define
+class History:
+    """The revisions of one owner, lowest number first."""
+
+    client: Client
+    revisions: list[Any]
+
+    def __attrs_post_init__(self) -> None:
+        self.revisions.sort(key=lambda r: (r.revision or 0, r.metadata.creationTimestamp or "", r.metadata.name))
+
+    def by_name(self, name: str | None) -> Any | None:
+        """The revision of that name."""
+        return next((r for r in self.revisions if r.metadata.name == name), None)
+
+    async def sync(self, owner: Any, collisions: int) -> tuple[Any, int]:
+        """The revision of the owner's present template, found, renumbered as the newest, or made; and the number of
+        name collisions, which the owner's status must keep."""
+        newest = (self.revisions[-1].revision or 0) if self.revisions else 0
+        wanted = new_revision(owner, newest + 1, collisions)
+        equal = [r for r in self.revisions if r.data == wanted.data]
+        if not equal:
+            return await self._create(owner, wanted, collisions)
+        found = equal[-1]
+        if found is not self.revisions[-1]:
+            changed = types.copy(found)
+            changed.revision = newest + 1
+            self.revisions.remove(found)
+            found = await self.client.update(changed)
+            self.revisions.append(found)
+        return found, collisions
+
+    async def _create(self, owner: Any, wanted: Any, collisions: int) -> tuple[Any, int]:
+        while True:
+            try:
+                made = await self.client.create(wanted)
+            except StatusError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+                metadata = wanted.metadata
+                taken: Any = await self.client.get(type(wanted), metadata.name, metadata.namespace)
+                if taken.data == wanted.data:
+                    return taken, collisions
+                collisions += 1
+                wanted = new_revision(owner, wanted.revision, collisions)
+            else:
+                self.revisions.append(made)
+                return made, collisions
+
+    async def truncate(self, limit: int, live: Collection[str]) -> None:
+        """Forget the oldest revisions beyond `limit` that are not `live` (named by a pod or by the status)."""
+        unused = [r for r in self.revisions if r.metadata.name not in live]
+        for revision in oldest(unused, limit):
+            metadata = revision.metadata
+            try:
+                await self.client.delete(type(revision), metadata.name, metadata.namespace, uid=metadata.uid)
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+
+
+def oldest(revisions: Sequence[Any], limit: int) -> Sequence[Any]:
+    """Those that are too many."""
+    return revisions[: max(0, len(revisions) - limit)]
