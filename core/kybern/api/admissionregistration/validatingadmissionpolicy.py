@@ -12,6 +12,7 @@ from kybern.api.kind import Column, Kind, Subresource
 from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age
 from kybern.api.validation import names
+from kybern.api.validation.conditions import validate_conditions
 
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 ANNOTATIONS_MAX = 20
@@ -73,6 +74,10 @@ def _validate_annotation(obj: Any, annotation: Any, errors: Errors, path: Path) 
         validate_expression(expression, variables_of(obj.spec), ("string", "null_type"), errors, at)
 
 
+def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
+    validate_conditions(errors, Path("status").child("conditions"), new.status.conditions)
+
+
 def row(obj: Any, now: float) -> list[Any]:
     spec, created = obj.spec, age(obj.metadata.creationTimestamp, now)
     return [obj.metadata.name, len(spec.validations or ()), policies.param_kind(spec), created]
@@ -90,6 +95,7 @@ KIND = Kind(
     prepare_create=drop_status,
     prepare_update=keep_other_half,
     validate=validate,
+    validate_status_update=validate_status_update,
     spec_changed=spec_changed,
     columns=(
         NAME,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from kybern.api import cel
 from kybern.api.core.volume_sources import validate_csi_driver_name
 from kybern.api.field import Errors, Path
@@ -19,6 +21,8 @@ __all__ = [
     "validate_attribute_name",
     "validate_claim",
     "validate_config",
+    "validate_pool_name",
+    "validate_raw",
     "validate_request_reference",
     "validate_selectors",
 ]
@@ -26,6 +30,8 @@ __all__ = [
 MOST = 32
 """Requests, constraints, selectors or configurations of one claim or class."""
 MOST_ALTERNATIVES = 8
+MOST_TOLERATIONS = 16
+POOL_NAME_MAX = 253
 EXPRESSION_MAX = 10 * 1024
 PARAMETERS_MAX = 10 * 1024
 DOMAIN_MAX, IDENTIFIER_MAX = 63, 32
@@ -116,8 +122,10 @@ def _validate_devices(asked: Any, errors: Errors, path: Path) -> None:
         errors.invalid(path.child("count"), count, "must not be specified when allocationMode is 'All'")
     elif mode == "ExactCount" and count <= 0:
         errors.invalid(path.child("count"), count, "must be greater than zero")
-    for i, toleration in enumerate(asked.tolerations or ()):
-        _validate_toleration(toleration, errors, path.child("tolerations").index(i))
+    for name in asked.capacity.requests or () if asked.capacity is not None else ():
+        validate_attribute_name(name, errors, path.child("capacity", "requests").key(name))
+    for at, toleration in each(errors, path.child("tolerations"), asked.tolerations, MOST_TOLERATIONS):
+        _validate_toleration(toleration, errors, at)
 
 
 def _validate_toleration(toleration: Any, errors: Errors, path: Path) -> None:
@@ -186,11 +194,29 @@ def validate_config(config: Any, errors: Errors, path: Path) -> None:
         return
     path = path.child("opaque")
     validate_csi_driver_name(config.opaque.driver, errors, path.child("driver"))
-    parameters, at = config.opaque.parameters, path.child("parameters")
-    if parameters is None:
-        errors.required(at)
-    elif not isinstance(parameters, dict):
-        errors.invalid(at, "<value omitted>", "parameters must be a valid JSON object")
+    if config.opaque.parameters is None:
+        errors.required(path.child("parameters"))
+    else:
+        validate_raw(config.opaque.parameters, errors, path.child("parameters"), "parameters")
+
+
+def validate_raw(value: Any, errors: Errors, path: Path, name: str) -> None:
+    """An object whose content only the driver knows, of a bounded size."""
+    if not isinstance(value, dict):
+        errors.invalid(path, "<value omitted>", f"{name} must be a valid JSON object")
+    elif len(msgspec.json.encode(value)) > PARAMETERS_MAX:
+        errors.too_long(path, PARAMETERS_MAX)
+
+
+def validate_pool_name(name: str, errors: Errors, path: Path) -> None:
+    """Subdomains with slashes between them."""
+    if not name:
+        errors.required(path)
+        return
+    if len(name) > POOL_NAME_MAX:
+        errors.too_long(path, POOL_NAME_MAX)
+    for part in name.split("/"):
+        names.add_all(errors, path, part, names.dns1123_subdomain(part))
 
 
 def validate_attribute_name(name: str, errors: Errors, path: Path) -> None:

@@ -8,13 +8,12 @@ from kybern.api.core.volume_sources import validate_csi_driver_name
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind
 from kybern.api.lifecycle import spec_changed
-from kybern.api.resource.claims import each
+from kybern.api.resource.claims import each, validate_pool_name
 from kybern.api.resource.devices import DEVICES_MAX, validate_device, validate_location
 from kybern.api.table import AGE, NAME, age
 from kybern.api.validation import names
 from kybern.api.validation.metadata import validate_immutable
 
-POOL_NAME_MAX = 253
 COUNTER_SETS_MAX = 8
 SPEC = Path("spec")
 ONE_PLACE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
@@ -39,14 +38,7 @@ def validate(obj: Any, errors: Errors) -> None:
 
 
 def _validate_pool(pool: Any, errors: Errors, path: Path) -> None:
-    at = path.child("name")
-    if not pool.name:
-        errors.required(at)
-    else:
-        if len(pool.name) > POOL_NAME_MAX:
-            errors.too_long(at, POOL_NAME_MAX)
-        for part in pool.name.split("/"):
-            names.add_all(errors, at, part, names.dns1123_subdomain(part))
+    validate_pool_name(pool.name, errors, path.child("name"))
     if pool.resourceSliceCount <= 0:
         errors.invalid(path.child("resourceSliceCount"), pool.resourceSliceCount, "must be greater than zero")
     if pool.generation < 0:

@@ -24,6 +24,7 @@ __all__ = [
     "strictly_within",
     "validate_address",
     "validate_endpoint_address",
+    "validate_interface_address",
     "validate_network",
 ]
 
@@ -32,6 +33,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ADDRESS_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 NETWORK_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+INTERFACE_TEXT = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
 LEADING_ZEROS = "must not have leading 0s"
 MAPPED = "must not be an IPv4-mapped IPv6 address"
 
@@ -133,6 +135,18 @@ def validate_network(errors: Errors, path: Path, text: str, strict: bool = True)
     faults = network_faults(text) if strict else ([] if parse_network(text) else [NETWORK_TEXT])
     for fault in faults:
         errors.invalid(path, text, fault)
+
+
+def validate_interface_address(errors: Errors, path: Path, text: str) -> None:
+    """An interface's own address together with its block's prefix, in the one way to write it."""
+    try:
+        address = ipaddress.ip_interface(text) if parse_network(text) else None
+    except ValueError:
+        address = None
+    if address is None:
+        errors.invalid(path, text, INTERFACE_TEXT)
+    elif str(address) != text:
+        errors.invalid(path, text, f'must be in canonical form ("{address}")')
 
 
 def strictly_within(inner: Network, outer: Network) -> bool:
