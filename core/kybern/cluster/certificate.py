@@ -62,8 +62,7 @@ def _read(der: bytes) -> Certificate:
     outer = list(_items(der))
     if len(outer) != 1 or outer[0][0] != _SEQUENCE:
         raise ValueError("a certificate is one DER sequence")
-    body = next(_items(outer[0][1]))
-    fields = list(_items(body[1]))
+    fields = list(_items(_first(outer[0][1])))
     if fields[0][0] == 0xA0:
         fields = fields[1:]
     _serial, _algorithm, issuer, validity, subject = fields[:5]
@@ -96,6 +95,13 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
         at += length
 
 
+def _first(data: bytes) -> bytes:
+    """Content of the first of these values."""
+    for _, content in _items(data):
+        return content
+    raise ValueError("malformed certificate: empty")
+
+
 def _attributes(name: bytes) -> Iterator[tuple[bytes, str]]:
     """(object identifier, text) of each attribute of a distinguished name, in order."""
     for _, attributes in _items(name):
@@ -121,11 +127,11 @@ def _alternative_names(fields: list[tuple[int, bytes]]) -> Iterator[str]:
     for tag, content in fields:
         if tag != 0xA3:
             continue
-        for _, extension in _items(next(_items(content))[1]):
+        for _, extension in _items(_first(content)):
             parts = list(_items(extension))
             if parts[0][1] != _ALT_NAMES:
                 continue
-            for kind, value in _items(next(_items(parts[-1][1]))[1]):
+            for kind, value in _items(_first(parts[-1][1])):
                 if kind == 0x82:
                     yield value.decode("ascii")
                 elif kind == 0x87:
