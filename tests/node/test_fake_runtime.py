@@ -166,6 +166,31 @@ async def test_the_journal_is_rewritten_when_most_of_it_is_history(
 
 
 @pytest.mark.anyio
+async def test_a_full_disk_is_survived_and_made_good_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    real, full = os.write, True
+
+    def write(file: int, data: bytes) -> int:
+        return real(file, data[:10]) if full else real(file, data)
+
+    monkeypatch.setattr("kybern_runtime_fake.journal.os.write", write)
+    clock = VirtualClock()
+    journal = Journal.of(tmp_path, True)
+    journal.put(SandboxRecord(id="lost", node="n1", name="a", namespace="d", uid="u", attempt=0, created_at=1.0))
+    await clock.advance(0)
+    full = False
+    journal.put(SandboxRecord(id="kept", node="n1", name="b", namespace="d", uid="u", attempt=1, created_at=2.0))
+    await clock.advance(0)
+    journal.release()
+    again = Journal.of(tmp_path, True)
+    assert sorted(r.id for r in again.take("n1")) == ["kept", "lost"]
+    again.release()
+
+
+@pytest.mark.anyio
 async def test_a_container_that_ends_while_the_process_is_down_ended_at_its_time(tmp_path: Path) -> None:
     suite, clock = TestFakeRuntime(), VirtualClock()
     driver = await suite.make(tmp_path, clock)

@@ -98,6 +98,9 @@ async def test_deletion_of_a_pod_that_waits_for_its_image(tmp_path: Path) -> Non
         await w.client.delete(Pod, "p", "default")
         await w.settle()
         assert w.client.pod("p") is None
+        last = w.client.history["p"][-1].status
+        ended = last.containerStatuses[0].state.terminated
+        assert (last.phase, ended.reason, ended.exitCode) == ("Failed", "ContainerStatusUnknown", 137)
 
 
 async def test_a_finished_pod_keeps_its_containers_until_it_is_deleted(tmp_path: Path) -> None:

@@ -221,14 +221,16 @@ class NodeAgent:
     # What others tell
 
     def _pod_changed(self, old: Any, new: Any) -> None:
-        pod = new if new is not None else old
-        node = self.nodes.get(pod.spec.nodeName or "")
-        if node is None or not node.serving:
-            return
-        if new is None:
-            node.pod_removed(old)
-        else:
+        gone = old if old is not None and (new is None or new.metadata.uid != old.metadata.uid) else None
+        if gone is not None and (node := self._serving(gone)) is not None:
+            node.pod_removed(gone)
+        if new is not None and (node := self._serving(new)) is not None:
             node.pod_changed(new)
+
+    def _serving(self, pod: Any) -> HostedNode | None:
+        """The node of ours that a pod is bound to."""
+        node = self.nodes.get(pod.spec.nodeName or "")
+        return node if node is not None and node.serving else None
 
     def deliver(self, worker: PodWorker, pod: Any) -> None:
         """A version of a pod from the informer, which may lag behind what the agent wrote itself."""

@@ -128,13 +128,21 @@ def _named(statuses: Any, name: str) -> Any:
 
 
 def _container(
-    pod: Any, container: Any, known: PodRuntime, view: View, old: Any, waiting: str, *, judge: bool = True
+    pod: Any,
+    container: Any,
+    known: PodRuntime,
+    view: View,
+    old: Any,
+    waiting: str,
+    *,
+    judge: bool = True,
+    init: bool = False,
 ) -> Any:
     """The ContainerStatus of one container of the spec. `judge`: probes and restarts apply to it."""
     core = _core()
     history = known.history(container.name)
     if not history:
-        return _unseen(container, view, old, waiting)
+        return _unseen(container, view, old, waiting, init=init)
     latest = history[0]
     state = _state(latest, view, container.name, waiting)
     last = _terminated(history[1], view) if len(history) > 1 else _last_of(old)
@@ -161,7 +169,7 @@ def _resources(container: Any, old: Any, view: View, running: bool) -> dict[str,
 
 
 def _init_container(pod: Any, container: Any, known: PodRuntime, view: View, old: Any) -> Any:
-    status = _container(pod, container, known, view, old, "PodInitializing")
+    status = _container(pod, container, known, view, old, "PodInitializing", init=True)
     if not is_sidecar(container):
         ended = status.state.terminated
         status.ready = ended is not None and not ended.exitCode
@@ -170,32 +178,36 @@ def _init_container(pod: Any, container: Any, known: PodRuntime, view: View, old
     return status
 
 
-def _unseen(container: Any, view: View, old: Any, waiting: str) -> Any:
+def _unseen(container: Any, view: View, old: Any, waiting: str, *, init: bool) -> Any:
     """The status of a container the runtime does not know: not made yet, or lost."""
     core = _core()
     status = core.ContainerStatus(
         name=container.name, image=container.image or "", imageID="", ready=False, restartCount=0, started=False,
         state=_waiting_for(view, container.name, waiting), lastState=core.ContainerState(),
     )  # fmt: skip
-    if old is None:
+    if old is not None:
+        status.restartCount, status.lastState = old.restartCount, old.lastState or core.ContainerState()
+    before = old.state if old is not None and old.state is not None else core.ContainerState()
+    if view.terminal:
+        if before.terminated is not None:
+            return old
+        # An init container whose turn never came stays waiting.
+        if before.running is not None or not init:
+            status.state = _lost("The container could not be located when the pod was terminated", old)
         return status
-    status.restartCount = old.restartCount
-    status.lastState = old.lastState or core.ContainerState()
-    if old.state is None or (old.state.running is None and old.state.terminated is None):
-        return status
-    if old.state.terminated is not None and view.terminal:
-        return old
-    if old.state.running is not None:
-        lost = core.ContainerStateTerminated(
-            exitCode=137, reason="ContainerStatusUnknown", containerID=old.containerID,
-            message="The container could not be located when the pod was "
-            + ("terminated" if view.terminal else "deleted.  The container used to be Running"),
-        )  # fmt: skip
-        if view.terminal:
-            status.state = core.ContainerState(terminated=lost)
-        else:
-            status.lastState, status.restartCount = core.ContainerState(terminated=lost), old.restartCount + 1
+    if before.running is not None:
+        what = "The container could not be located when the pod was deleted.  The container used to be Running"
+        status.lastState, status.restartCount = _lost(what, old), old.restartCount + 1
     return status
+
+
+def _lost(message: str, old: Any) -> Any:
+    core = _core()
+    return core.ContainerState(
+        terminated=core.ContainerStateTerminated(
+            exitCode=137, reason="ContainerStatusUnknown", message=message, containerID=old.containerID if old else None
+        )
+    )
 
 
 def _waiting_for(view: View, name: str, otherwise: str) -> Any:
@@ -211,12 +223,7 @@ def _state(latest: ContainerStatus, view: View, name: str, waiting: str) -> Any:
     if latest.state is ContainerState.EXITED:
         return core.ContainerState(terminated=_terminated(latest, view))
     if view.terminal:
-        return core.ContainerState(
-            terminated=core.ContainerStateTerminated(
-                exitCode=137, reason="ContainerStatusUnknown",
-                message="The container could not be located when the pod was terminated",
-            )
-        )  # fmt: skip
+        return _lost("The container could not be located when the pod was terminated", None)
     return _waiting_for(view, name, waiting)
 
 

@@ -7,6 +7,7 @@ itself. Thresholds and periods are the business of `probing.py`.
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -97,7 +98,10 @@ class NetworkProber(Prober):
 
     async def _tcp(self, action: Any, target: Target) -> ProbeResult:
         host, port = action.host or target.pod_ip, _port(action.port, target.container)
-        _, writer = await asyncio.open_connection(host, port)
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError as error:
+            return ProbeResult(False, _refusal(host, port, error))
         writer.close()
         return ProbeResult(True)
 
@@ -122,13 +126,17 @@ class NetworkProber(Prober):
                 if 200 <= response.status < 400:
                     return ProbeResult(True, body)
                 return ProbeResult(False, f"HTTP probe failed with statuscode: {response.status}")
+        except aiohttp.ClientConnectorError as error:
+            return ProbeResult(False, f'Get "{url}": {_refusal(host, port, error.os_error)}')
         except aiohttp.ClientError as error:
             return ProbeResult(False, f'Get "{url}": {error}')
 
     async def _grpc(self, action: Any, target: Target) -> ProbeResult:
         """The gRPC health check; its two messages are small enough to be read and written by hand."""
-        import grpc  # type: ignore[import-untyped]  # has no annotations of its own
-
+        try:
+            import grpc  # type: ignore[import-untyped]  # has no annotations of its own
+        except ImportError:
+            return ProbeResult(False, "gRPC probes need the package grpcio on the node", errored=True)
         service = (action.service or "").encode()
         question = b"\n" + bytes([len(service)]) + service if service else b""
         async with grpc.aio.insecure_channel(f"{target.pod_ip}:{action.port}") as channel:
@@ -139,6 +147,12 @@ class NetworkProber(Prober):
                 return ProbeResult(False, f"error: {error.code().name}: {error.details()}")
         serving = answer == b"\x08\x01"
         return ProbeResult(serving, "" if serving else f"service unhealthy (responded with {answer.hex()!r})")
+
+
+def _refusal(host: str, port: int, error: OSError) -> str:
+    """In the words of Go's network library."""
+    why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+    return f"dial tcp {host}:{port}: connect: {why}"
 
 
 def _port(port: Any, container: Any) -> int:

@@ -117,6 +117,8 @@ class Journal:
         self._compacting: asyncio.Task[None] | None = None
         self._tail: list[bytes] | None = None
         self._written = 0
+        self._torn = False
+        """A write failed half-way: lines are missing in the file."""
         self._file = -1
         if keep:
             self._load()
@@ -130,6 +132,8 @@ class Journal:
         self.flush()
         if self._compacting is not None:
             self._compacting.cancel()
+        if self._torn:
+            self._torn = not self._write(b"".join(_encode(record) + b"\n" for record in self._records.values()))
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -168,13 +172,24 @@ class Journal:
         if self._tail is not None:
             self._tail += lines
         self._written += len(lines)
-        try:
-            os.write(self._file, b"\n".join(lines) + b"\n")
-        except OSError as error:
-            log.error("%s: what runs on the fake nodes is not being kept: %s", self._path, error)
-            return
-        if self._written > 4 * len(self._records) + _HISTORY and self._compacting is None:
+        whole = self._write(b"\n".join(lines) + b"\n")
+        stale = self._written > 4 * len(self._records) + _HISTORY
+        if (stale or self._torn) and whole and self._compacting is None:
             self._compacting = asyncio.get_running_loop().create_task(self._compact())
+
+    def _write(self, data: bytes) -> bool:
+        """Whether all of it is in the file. After a failure the file is rewritten as soon as it can be."""
+        try:
+            done = os.write(self._file, b"\n" + data if self._torn else data)
+            if done >= len(data):
+                return True
+            why = "the disk is full"
+        except OSError as error:
+            why = str(error)
+        if not self._torn:
+            log.error("%s: what runs on the fake nodes is not being kept: %s", self._path, why)
+        self._torn = True
+        return False
 
     def _load(self) -> None:
         try:
@@ -213,6 +228,7 @@ class Journal:
             os.close(self._file)
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
             self._written = len(records)
+            self._torn = False
         except OSError as error:
             log.error("%s: could not be rewritten: %s", self._path, error)
         finally:
