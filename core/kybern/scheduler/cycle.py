@@ -14,7 +14,7 @@ from kybern.scheduler.diagnosis import NO_NODES, Diagnosis, FitError
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Code, CycleState, Handle, Policy, Status
-from kybern.scheduler.profile import PolicyFailure, Profile, overrides
+from kybern.scheduler.profile import PolicyFailure, Profile, overrides, signed
 from kybern.scheduler.snapshot import Candidates, Snapshot
 
 __all__ = ["Cycle", "NoNodes", "nodes_to_find"]
@@ -238,6 +238,7 @@ def _explain(
             objection = policy.filter(state, pod, nodes[rows[0]])
             if objection is None:
                 raise PolicyFailure(f'"{policy.name}" objects to a node as one of many, but not alone')
+            objection = signed(objection, policy)
             diagnosis.statuses.update(dict.fromkeys([nodes[row].name for row in rows], objection))
             diagnosis.rejected_by.add(objection.policy)
         left &= passed

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from kybern.scheduler.diagnosis import NO_NODES_POLICY
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import SKIP, Action, Code, CycleState, Handle, Hint, Nomination, Policy, Resource, Status
 from kybern.scheduler.snapshot import Candidates, Snapshot
 
-__all__ = ["PolicyFailure", "Profile", "overrides"]
+__all__ = ["PolicyFailure", "Profile", "overrides", "signed"]
 
 
 class PolicyFailure(Exception):
@@ -81,7 +83,7 @@ class Profile:
             elif answer.code is Code.SKIP:
                 state.skip_filter.add(policy.name)
             elif answer.rejected:
-                return names, narrowed, answer
+                return names, narrowed, signed(answer, policy)
             else:
                 raise PolicyFailure(f'running PreFilter plugin "{policy.name}": {answer.message}')
         return names, narrowed, None
@@ -95,7 +97,7 @@ class Profile:
             objection = policy.filter(state, pod, info)
             if objection is not None:
                 if objection.rejected:
-                    return objection
+                    return signed(objection, policy)
                 raise PolicyFailure(f'running "{policy.name}" filter plugin: {objection.message}')
         return None
 
@@ -162,7 +164,7 @@ class Profile:
             objection = policy.reserve(state, pod, node)
             if objection is not None:
                 self.unreserve(state, pod, node)
-                return objection
+                return signed(objection, policy)
         return None
 
     def unreserve(self, state: CycleState, pod: PodInfo, node: str) -> None:
@@ -178,7 +180,7 @@ class Profile:
             if answer is None:
                 continue
             if answer.code is not Code.WAIT:
-                return answer, {}
+                return signed(answer, policy), {}
             waits[policy.name] = answer.timeout
         return None, waits
 
@@ -198,6 +200,11 @@ class Profile:
             raise PolicyFailure("no policy of the profile binds pods")
         for policy in self.post_binds:
             policy.post_bind(state, pod, node)
+
+
+def signed(objection: Status, policy: Policy) -> Status:
+    """The objection with the name of its policy, by whose hints the pod will be woken."""
+    return objection if objection.policy else attrs.evolve(objection, policy=policy.name)
 
 
 def _narrowed_to_nothing(policies: list[str]) -> Status:

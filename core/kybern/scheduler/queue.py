@@ -45,6 +45,7 @@ class QueuedPod:
         "failures",
         "first_seen",
         "gated_by",
+        "indexed_by",
         "place",
         "pod",
         "queued_at",
@@ -64,6 +65,8 @@ class QueuedPod:
         self.backoff_until = 0.0
         self.rejected_by: frozenset[str] = frozenset()
         """Policies whose events may wake it."""
+        self.indexed_by: frozenset[str] = frozenset()
+        """Policies under which the queue finds it while it is unschedulable."""
         self.gated_by: Status | None = None
         self.place = ""
         """`active`, `backoff`, `unschedulable`, or "" while its cycle runs."""
@@ -88,6 +91,8 @@ class SchedulingQueue:
         self._active: list[tuple[Any, int, QueuedPod]] = []
         self._backoff: list[tuple[float, int, QueuedPod]] = []
         self._unschedulable: dict[str, QueuedPod] = {}
+        self._rejected: dict[tuple[QueueProfile, str], dict[str, QueuedPod]] = {}
+        """Unschedulable pods by (profile, policy that rejected them)."""
         self._sequence = itertools.count()
         self._waiter: asyncio.Future[None] | None = None
         self._backoff_timer: Timer | None = None
@@ -165,16 +170,19 @@ class SchedulingQueue:
 
     def happened(self, event: ClusterEvent, old: Any, new: Any, only: Callable[[PodInfo], bool] | None = None) -> None:
         """Something changed in the cluster: wake the pods that it may help. `only` narrows them further."""
-        if not self._unschedulable:
-            return
-        for queued in list(self._unschedulable.values()):
-            if only is None or only(queued.pod):
-                self._consider(queued, event, old, new)
+        for profile, policy in list(self._rejected):
+            hints = [hint for hint in profile.hints(policy) if hint.event.covers(event)]
+            if not hints:
+                continue
+            for queued in list(self._rejected.get((profile, policy), {}).values()):
+                if (only is None or only(queued.pod)) and _wanted(hints, queued.pod, old, new):
+                    self._wake(queued)
 
     def _consider(self, queued: QueuedPod, event: ClusterEvent, old: Any, new: Any) -> None:
         profile = self._profile_of(queued.pod)
         for policy in queued.rejected_by:
-            if any(_wanted(hint, queued.pod, event, old, new) for hint in profile.hints(policy)):
+            hints = [hint for hint in profile.hints(policy) if hint.event.covers(event)]
+            if _wanted(hints, queued.pod, old, new):
                 self._wake(queued)
                 return
 
@@ -204,7 +212,20 @@ class SchedulingQueue:
     def _leave(self, queued: QueuedPod) -> None:
         if queued.place == "unschedulable":
             del self._unschedulable[queued.pod.uid]
+            self._index(queued, remove=True)
         queued.place = ""
+
+    def _index(self, queued: QueuedPod, *, remove: bool = False) -> None:
+        profile, uid = self._profile_of(queued.pod), queued.pod.uid
+        for policy in queued.indexed_by if remove else queued.rejected_by:
+            pods = self._rejected.setdefault((profile, policy), {})
+            if remove:
+                pods.pop(uid, None)
+            else:
+                pods[uid] = queued
+            if not pods:
+                del self._rejected[profile, policy]
+        queued.indexed_by = frozenset() if remove else queued.rejected_by
 
     def _to_active(self, queued: QueuedPod) -> None:
         self._leave(queued)
@@ -225,6 +246,7 @@ class SchedulingQueue:
         self._leave(queued)
         queued.place = "unschedulable"
         self._unschedulable[queued.pod.uid] = queued
+        self._index(queued)
         if self._flush_timer is None:
             self._flush_timer = self._clock.call_later(FLUSH_EVERY, self._flush_unschedulable)
 
@@ -283,5 +305,5 @@ class SchedulingQueue:
                 timer.cancel()
 
 
-def _wanted(hint: Hint, pod: PodInfo, event: ClusterEvent, old: Any, new: Any) -> bool:
-    return hint.event.covers(event) and (hint.wants is None or hint.wants(pod, old, new))
+def _wanted(hints: Sequence[Hint], pod: PodInfo, old: Any, new: Any) -> bool:
+    return any(hint.wants is None or hint.wants(pod, old, new) for hint in hints)
