@@ -30,7 +30,9 @@ async def test_preconditions(api: Api) -> None:
     assert "the UID in the precondition (wrong) does not match the UID in record" in wrong.message
     stale = await api.ask("DELETE", f"{CONFIG_MAPS}/a", options(preconditions={"resourceVersion": "1"}))
     assert stale.code == 409
-    right = options(preconditions={"uid": made["metadata"]["uid"], "resourceVersion": made["metadata"]["resourceVersion"]})
+    right = options(
+        preconditions={"uid": made["metadata"]["uid"], "resourceVersion": made["metadata"]["resourceVersion"]}
+    )
     assert (await api.ask("DELETE", f"{CONFIG_MAPS}/a", right)).code == 200
 
 
@@ -120,7 +122,9 @@ async def test_a_namespace_waits_for_its_finalizers(api: Api) -> None:
     answer = await api.ask("DELETE", "/api/v1/namespaces/n")
     assert answer.json["status"]["phase"] == "Terminating"
     assert answer.json["metadata"]["deletionTimestamp"]
-    done = await api.ask("PUT", "/api/v1/namespaces/n/finalize", {"metadata": {"name": "n"}, "spec": {"finalizers": []}})
+    done = await api.ask(
+        "PUT", "/api/v1/namespaces/n/finalize", {"metadata": {"name": "n"}, "spec": {"finalizers": []}}
+    )
     assert done.code == 200
     assert (await api.ask("GET", "/api/v1/namespaces/n")).code == 404
 

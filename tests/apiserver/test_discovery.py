@@ -67,7 +67,9 @@ async def test_the_list_of_paths(api: Api) -> None:
     assert (await api.ask("GET", "/nosuch")).code == 404
 
 
-@pytest.mark.parametrize("path", ["/apis/nosuch", "/apis/apps/v9", "/api/v9", "/apis/apps/v1/x/y/z", "/openapi/v3/apis/nosuch"])
+@pytest.mark.parametrize(
+    "path", ["/apis/nosuch", "/apis/apps/v9", "/api/v9", "/apis/apps/v1/x/y/z", "/openapi/v3/apis/nosuch"]
+)
 async def test_what_is_not_served_is_not_found(api: Api, path: str) -> None:
     answer = await api.ask("GET", path)
     assert (answer.code, answer.message) == (404, "the server could not find the requested resource")

@@ -1,5 +1,6 @@
 """list: selectors, pages, resource versions, and the forms of an answer."""
 
+# ruff: noqa: E501  # tables of cases read better whole
 from __future__ import annotations
 
 import gzip
@@ -152,7 +153,12 @@ async def test_yaml_and_pretty_json(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "accept",
-    ["text/html", "image/png;q=0.5", "application/json;as=Table;v=v9;g=meta.k8s.io", "application/json;as=Chair;v=v1;g=meta.k8s.io"],
+    [
+        "text/html",
+        "image/png;q=0.5",
+        "application/json;as=Table;v=v9;g=meta.k8s.io",
+        "application/json;as=Chair;v=v1;g=meta.k8s.io",
+    ],
 )
 async def test_forms_that_nobody_makes_are_not_acceptable(api: Api, accept: str) -> None:
     answer = await api.ask("GET", CONFIG_MAPS, Accept=accept)
@@ -161,7 +167,13 @@ async def test_forms_that_nobody_makes_are_not_acceptable(api: Api, accept: str)
 
 @pytest.mark.parametrize(
     "accept",
-    ["*/*", "text/html, application/json;q=0.1", "application/vnd.kubernetes.protobuf,application/json", "", f"{TABLE}x,application/json"],
+    [
+        "*/*",
+        "text/html, application/json;q=0.1",
+        "application/vnd.kubernetes.protobuf,application/json",
+        "",
+        f"{TABLE}x,application/json",
+    ],
 )
 async def test_json_is_the_common_ground(api: Api, accept: str) -> None:
     answer = await api.ask("GET", CONFIG_MAPS, Accept=accept)

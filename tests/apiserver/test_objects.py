@@ -1,5 +1,6 @@
 """create, get, update, patch: metadata, conflicts, dry run, field validation."""
 
+# ruff: noqa: E501  # tables of cases read better whole
 from __future__ import annotations
 
 import uuid
@@ -24,7 +25,9 @@ async def test_a_created_object_gets_what_the_server_owns(api: Api) -> None:
 
 
 async def test_a_name_can_be_generated(api: Api) -> None:
-    names = {(await api.create(CONFIG_MAPS, {"metadata": {"generateName": "gen-"}}))["metadata"]["name"] for _ in range(20)}
+    names = {
+        (await api.create(CONFIG_MAPS, {"metadata": {"generateName": "gen-"}}))["metadata"]["name"] for _ in range(20)
+    }
     assert len(names) == 20
     assert all(n.startswith("gen-") and len(n) == 9 for n in names)
     long = await api.create(CONFIG_MAPS, {"metadata": {"generateName": "x" * 100}})
@@ -156,7 +159,10 @@ async def test_dry_run_goes_through_everything_and_stores_nothing(api: Api) -> N
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("dryRun=Some", 'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Some": supported values: "All"'),
+        (
+            "dryRun=Some",
+            'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "Some": supported values: "All"',
+        ),
         ("fieldValidation=Hard", 'fieldValidation: Unsupported value: "Hard"'),
         ("fieldManager=" + "x" * 129, "fieldManager: Too long: may not be more than 128 bytes"),
         ("fieldManager=a%07b", "fieldManager: Invalid value"),

@@ -104,7 +104,10 @@ def containers(*names: str, **image: str) -> list[dict[str, str]]:
         ),
         pytest.param(
             {"containers": containers("a", "b", "c")},
-            {"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}], "containers": [{"name": "a", "image": "n"}]},
+            {
+                "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}],
+                "containers": [{"name": "a", "image": "n"}],
+            },
             {"containers": [*containers("b"), *containers("c"), *containers("a", a="n")]},
             id="named items come in the wanted order, others keep their place",
         ),

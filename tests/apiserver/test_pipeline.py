@@ -236,4 +236,8 @@ async def test_a_bug_is_an_internal_error_and_not_a_lost_connection(api: Api, mo
 
     monkeypatch.setattr(api.server.resources, "find", broken)
     answer = await api.ask("GET", CONFIG_MAPS)
-    assert (answer.code, answer.json["reason"], answer.message) == (500, "InternalError", "Internal error occurred: oh no")
+    assert (answer.code, answer.json["reason"], answer.message) == (
+        500,
+        "InternalError",
+        "Internal error occurred: oh no",
+    )

@@ -53,7 +53,11 @@ def read(kind: type[Any], raw: bytes, api_version: str = "v1") -> dict[str, Any]
 
 
 def test_a_config_map() -> None:
-    data = field(2, field(1, "k") + field(2, "v")) + field(2, field(1, "empty")) + field(3, field(1, "b") + field(2, b"\x00\x01"))
+    data = (
+        field(2, field(1, "k") + field(2, "v"))
+        + field(2, field(1, "empty"))
+        + field(3, field(1, "b") + field(2, b"\x00\x01"))
+    )
     made = read(types.struct("", "v1", "ConfigMap"), field(1, meta("a")) + data + field(4, 1))
     assert made == {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {
@@ -70,7 +74,9 @@ def test_inlined_messages_lists_quantities_and_numbers() -> None:
     probe_port = field(1, 1) + field(3, "http")
     http_get = field(1, "/") + field(2, probe_port)
     probe = field(1, field(2, http_get)) + field(2, -5)
-    container = field(1, "c") + field(2, "nginx") + field(3, "sh") + field(3, "-c") + field(6, port) + field(8, requests)
+    container = (
+        field(1, "c") + field(2, "nginx") + field(3, "sh") + field(3, "-c") + field(6, port) + field(8, requests)
+    )
     container += field(10, probe)
     volume = field(1, "v") + field(2, field(2, b""))
     spec = field(1, volume) + field(2, container) + field(4, 30)
@@ -86,7 +92,9 @@ def test_inlined_messages_lists_quantities_and_numbers() -> None:
 
 def test_times_and_lists_within_maps() -> None:
     renewed = field(1, 1_767_225_600) + field(2, 5000)
-    lease = read(types.struct("coordination.k8s.io", "v1", "Lease"), field(2, field(4, renewed)), "coordination.k8s.io/v1")
+    lease = read(
+        types.struct("coordination.k8s.io", "v1", "Lease"), field(2, field(4, renewed)), "coordination.k8s.io/v1"
+    )
     assert lease["spec"]["renewTime"] == "2026-01-01T00:00:00.000005Z"
     extra = field(5, field(1, "scopes") + field(2, field(1, "a") + field(1, "b")))
     review = types.struct("authorization.k8s.io", "v1", "SubjectAccessReview")

@@ -47,7 +47,10 @@ def test_resource_paths(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/v1", "/apis/apps/v1", "/version", "//", "//api/v1/pods", "/healthz/ping", "/apix/v1/pods"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api", "/api/v1", "/apis/apps/v1", "/version", "//", "//api/v1/pods", "/healthz/ping", "/apix/v1/pods"],
+)
 def test_other_paths_are_no_resources(path: str) -> None:
     r = parsed("GET", path)
     assert not r.resource_request
@@ -64,7 +67,13 @@ def test_query_values_are_read_as_go_reads_them() -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("abc", "invalid syntax"), ("1.5", "invalid syntax"), ("9" * 30, "out of range"), ("٣", "invalid syntax"), ("-", "invalid")],
+    [
+        ("abc", "invalid syntax"),
+        ("1.5", "invalid syntax"),
+        ("9" * 30, "out of range"),
+        ("٣", "invalid syntax"),
+        ("-", "invalid"),
+    ],
 )
 def test_numbers_that_are_none_are_bad_requests(text: str, words: str) -> None:
     with pytest.raises(StatusError, match=words) as refused:

@@ -22,7 +22,10 @@ def server_options() -> dict[str, Any]:
 
 
 def service(name: str, *ports: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    return {"metadata": {"name": name}, "spec": {"ports": list(ports) or [{"port": 80}], "selector": {"a": "b"}, **spec}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"ports": list(ports) or [{"port": 80}], "selector": {"a": "b"}, **spec},
+    }
 
 
 async def address(api: Api, name: str, **spec: Any) -> str:
@@ -50,8 +53,9 @@ async def test_an_address_can_be_chosen_if_it_is_free(api: Api) -> None:
     assert await address(api, "a", clusterIP="10.0.0.9") == "10.0.0.9"
     taken = await api.ask("POST", SERVICES, service("b", clusterIP="10.0.0.9"))
     assert taken.code == 422
-    assert "spec.clusterIPs: Invalid value: [\"10.0.0.9\"]: failed to allocate IP 10.0.0.9: provided IP is already allocated" in (
-        taken.message
+    assert (
+        'spec.clusterIPs: Invalid value: ["10.0.0.9"]: failed to allocate IP 10.0.0.9: provided IP is already allocated'
+        in (taken.message)
     )
     outside = await api.ask("POST", SERVICES, service("b", clusterIP="192.0.2.1"))
     assert "failed to allocate IP 192.0.2.1: the provided network does not match the current range" in outside.message
@@ -60,7 +64,9 @@ async def test_an_address_can_be_chosen_if_it_is_free(api: Api) -> None:
 async def test_headless_and_external_services_take_nothing(api: Api) -> None:
     free = len(api.server.backend.services.addresses.used)
     assert await address(api, "headless", clusterIP="None") == "None"
-    made = await api.create(SERVICES, {"metadata": {"name": "e"}, "spec": {"type": "ExternalName", "externalName": "x.org"}})
+    made = await api.create(
+        SERVICES, {"metadata": {"name": "e"}, "spec": {"type": "ExternalName", "externalName": "x.org"}}
+    )
     assert "clusterIP" not in made["spec"]
     assert len(api.server.backend.services.addresses.used) == free
 

@@ -249,7 +249,9 @@ async def test_questions_are_answered_by_plugins(api: Api) -> None:
     assert answer.code == 201
     assert answer.json["status"]["authenticated"] is True
     assert (await api.ask("GET", reviews)).code == 405
-    assert (await api.ask("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": {"user": "u"}})).code != 201
+    assert (
+        await api.ask("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": {"user": "u"}})
+    ).code != 201
 
 
 async def test_a_token_is_asked_for_below_its_account(api: Api) -> None:
@@ -261,7 +263,10 @@ async def test_a_token_is_asked_for_below_its_account(api: Api) -> None:
     assert answer.json["status"]["token"] == "for sa by admin"
     assert (await api.ask("POST", f"{accounts}/none/token", request)).message == 'serviceaccounts "none" not found'
     short = request | {"spec": {"expirationSeconds": 5}}
-    assert "may not specify a duration less than 10 minutes" in (await api.ask("POST", f"{accounts}/sa/token", short)).message
+    assert (
+        "may not specify a duration less than 10 minutes"
+        in (await api.ask("POST", f"{accounts}/sa/token", short)).message
+    )
 
 
 async def test_what_no_node_can_do_is_said_so(api: Api) -> None:

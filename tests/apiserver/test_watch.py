@@ -137,7 +137,9 @@ async def test_history_that_is_gone_is_told_before_the_stream_begins(api: Api, c
         await api.patch(f"{CONFIG_MAPS}/a", {"data": {"n": str(i)}})
     cache = api.server.resources.watch_cache
     await cache.store.compact(cache.revision)
-    async with connection.watch(f"{CONFIG_MAPS}?watch=1&resourceVersion={first['metadata']['resourceVersion']}") as response:
+    async with connection.watch(
+        f"{CONFIG_MAPS}?watch=1&resourceVersion={first['metadata']['resourceVersion']}"
+    ) as response:
         assert response.status == 410
         assert (await response.json())["reason"] == "Expired"
 

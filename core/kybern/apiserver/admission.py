@@ -49,10 +49,10 @@ class Admission(ABC):
         """Whether to ask this plugin at all; the answer is remembered per (operation, kind, subresource)."""
         return True
 
-    async def mutate(self, request: AdmissionRequest) -> None:
+    async def mutate(self, request: AdmissionRequest) -> None:  # noqa: B027  # most plugins do one of the two
         """Change `request.object` or refuse. Must be idempotent."""
 
-    async def validate(self, request: AdmissionRequest) -> None:
+    async def validate(self, request: AdmissionRequest) -> None:  # noqa: B027  # most plugins do one of the two
         """Refuse, or let pass; never change anything."""
 
 

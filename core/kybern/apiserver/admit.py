@@ -40,7 +40,17 @@ class AdmissionChain:
         if not plugins:
             return
         request = AdmissionRequest(
-            operation, kind, op.subresource, op.namespace, op.name, op.user, obj, old, op.dry_run, op.options, op.warnings
+            operation,
+            kind,
+            op.subresource,
+            op.namespace,
+            op.name,
+            op.user,
+            obj,
+            old,
+            op.dry_run,
+            op.options,
+            op.warnings,
         )
         for plugin in plugins:
             await getattr(plugin, method)(request)

@@ -50,7 +50,7 @@ def with_authenticated_group(user: User) -> User:
 
 
 def bearer_token(request: Request) -> str | None:
-    """The bearer token of the Authorization header or of a browser's websocket subprotocols; None when there is none."""
+    """The bearer token of the Authorization header or of a browser's websocket subprotocols, if there is one."""
     header = request.headers.get("Authorization")
     if header:
         scheme, _, token = header.strip().partition(" ")

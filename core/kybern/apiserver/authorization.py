@@ -27,7 +27,8 @@ class Attributes:
 
     user: User = attrs.field(hash=False)
     verb: str
-    """get list watch create update patch delete deletecollection, impersonate, bind...; HTTP verb in lower case for paths."""
+    """get list watch create update patch delete deletecollection, impersonate, bind...; for paths the HTTP method in
+    lower case."""
     resource_request: bool = True
     group: str = ""
     version: str = ""

@@ -1,4 +1,7 @@
-"""The authorization stage: may this user do this? The first authorizer with an opinion decides; nobody's opinion is no."""
+"""The authorization stage: may this user do this?
+
+The first authorizer with an opinion decides; when nobody has one, the answer is no.
+"""
 
 from __future__ import annotations
 
@@ -60,5 +63,7 @@ def _forbidden(asked: Attributes, reason: str) -> StatusError:
         return StatusError(403, "Forbidden", text, {})
     resource = f"{asked.resource}/{asked.subresource}" if asked.subresource else asked.resource
     where = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
-    text = f'User "{asked.user.name}" cannot {asked.verb} resource "{resource}" in API group "{asked.group}" {where}{tail}'
+    text = (
+        f'User "{asked.user.name}" cannot {asked.verb} resource "{resource}" in API group "{asked.group}" {where}{tail}'
+    )
     return StatusError.forbidden(asked.resource, asked.group, asked.name, text)

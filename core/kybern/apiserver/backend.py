@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from kybern.apiserver.admit import AdmissionChain
+from kybern.apiserver.authentication import Authenticator
 from kybern.apiserver.authorize import Authorization
 from kybern.apiserver.nodes import NodeStreams
 from kybern.apiserver.resource import Resources
@@ -25,7 +26,7 @@ class Backend:
     resources: Resources
     admission: AdmissionChain
     authorization: Authorization
-    authenticators: tuple[object, ...]
+    authenticators: Sequence[Authenticator]
     reviews: Mapping[str, Review]
     nodes: NodeStreams
     services: ServiceAllocation

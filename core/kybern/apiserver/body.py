@@ -15,7 +15,7 @@ from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
 from kybern.apiserver.request import Request
 
-__all__ = ["LIMIT", "media_type", "json_of_yaml", "object_from", "plain_json", "plain_yaml", "read_object", "too_large"]
+__all__ = ["LIMIT", "json_of_yaml", "media_type", "object_from", "plain_json", "plain_yaml", "read_object", "too_large"]
 
 LIMIT = 3 * 1024 * 1024
 """Bytes that a body may have."""
@@ -113,7 +113,7 @@ def plain_yaml(data: bytes) -> Any:
 
     try:
         check_depth(data, _DEEPEST)
-        loaded = yaml.load(data, Loader)  # noqa: S506  # Loader is a SafeLoader
+        loaded = yaml.load(data, Loader)
         return _jsonable(loaded, [_LARGEST_YAML], 0)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         text = " ".join(str(error).split())
@@ -148,6 +148,7 @@ def unsupported() -> StatusError:
     """415: no such media type is read."""
     return StatusError(
         415, "UnsupportedMediaType",
-        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+        "the body of the request was in an unknown format - "
+        "accepted media types include: application/json, application/yaml",
         {},
     )  # fmt: skip

@@ -14,8 +14,8 @@ import msgspec
 
 from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
-from kybern.apiserver.negotiate import Media, negotiate
 from kybern.apiserver.encode import to_yaml
+from kybern.apiserver.negotiate import Media, negotiate
 from kybern.apiserver.paths import Paths, read_only
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resources
@@ -24,7 +24,8 @@ from kybern.apiserver.response import JSON, Answer, Response
 __all__ = ["Discovery"]
 
 _ORDER = (
-    "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
+    "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling",
+    "batch",
     "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
     "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
     "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
@@ -142,7 +143,11 @@ def _aggregated_version(request: Request) -> str:
     """The version of the aggregated form that a client asks for before any other; "" for the legacy form."""
     for part in request.headers.get("Accept", "").split(","):
         media_type, *parameters = (p.strip() for p in part.split(";"))
-        if media_type == "application/json" and f"as={_AGGREGATED}" in parameters and "g=apidiscovery.k8s.io" in parameters:
+        if (
+            media_type == "application/json"
+            and f"as={_AGGREGATED}" in parameters
+            and "g=apidiscovery.k8s.io" in parameters
+        ):
             for version in ("v2", "v2beta1"):
                 if f"v={version}" in parameters:
                     return version
@@ -214,10 +219,14 @@ def _aggregated_group(group: str, versions: dict[str, list[Kind]]) -> dict[str, 
     return {
         "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
         "versions": [
-            {"version": v, "resources": [_aggregated_resource(k) for k in sorted(kinds, key=lambda k: k.plural)], "freshness": "Current"}
+            {"version": v, "resources": _aggregated_resources(kinds), "freshness": "Current"}
             for v, kinds in versions.items()
         ],
     }  # fmt: skip
+
+
+def _aggregated_resources(kinds: list[Kind]) -> list[dict[str, Any]]:
+    return [_aggregated_resource(kind) for kind in sorted(kinds, key=lambda k: k.plural)]
 
 
 def _aggregated_resource(kind: Kind) -> dict[str, Any]:
@@ -233,7 +242,9 @@ def _aggregated_resource(kind: Kind) -> dict[str, Any]:
     if kind.categories:
         resource["categories"] = list(kind.categories)
     if kind.subresources:
-        resource["subresources"] = [_aggregated_subresource(kind, s) for s in sorted(kind.subresources, key=lambda s: s.name)]
+        resource["subresources"] = [
+            _aggregated_subresource(kind, s) for s in sorted(kind.subresources, key=lambda s: s.name)
+        ]
     return resource
 
 

@@ -16,7 +16,7 @@ __all__ = ["Dispatch"]
 
 Handler = Callable[[Request, Resource], Awaitable[Answer]]
 
-_COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
+_ONE_OBJECT = frozenset({"get", "update", "patch", "delete"})
 _ACROSS_NAMESPACES = frozenset({"list", "watch"})
 
 
@@ -44,9 +44,10 @@ class Dispatch:
         if request.subresource:
             return await self._subresources(request, resource)
         verb = request.verb
-        if verb not in resource.verbs or verb not in self._verbs or (verb in _COLLECTION_VERBS) is bool(request.name):
-            if not (verb in ("list", "watch", "deletecollection") and verb in resource.verbs):
-                raise resource.method_not_allowed()
+        if verb not in resource.verbs or verb not in self._verbs or (verb == "create" and request.name):
+            raise resource.method_not_allowed()
+        if verb in _ONE_OBJECT and not request.name:
+            raise resource.method_not_allowed()
         if resource.kind.verbs == ("create",):
             return await self._reviews(request, resource)
         return await self._verbs[verb](request, resource)

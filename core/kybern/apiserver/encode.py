@@ -1,4 +1,7 @@
-"""The encode stage: an object or a list in the form that the client accepts. Cached bytes are joined, not made again."""
+"""The encode stage: an object or a list in the form that the client accepts.
+
+Cached bytes are joined, not made again.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ def list_body(resource: Resource, items: list[bytes], metadata: bytes) -> bytes:
     head = resource.head
     start = len(head)
     joined = b",{".join([i[start:] if i.startswith(head) else i[1:] for i in items])
-    return b"%b%b,\"items\":[%b]}" % (resource.list_head, metadata, b"{" + joined if items else b"")
+    return b'%b%b,"items":[%b]}' % (resource.list_head, metadata, b"{" + joined if items else b"")
 
 
 def _list_metadata(revision: str, continue_: str = "", remaining: int | None = None) -> bytes:

@@ -77,9 +77,7 @@ class Handlers:
         media = negotiate(request)
         options = write_options(request.query, "CreateOptions")
         obj = await body.read_object(request, resource.kind, options.field_validation)
-        written = await create(
-            self.backend, resource, operation(request, options.dry_run, options.field_manager), obj
-        )
+        written = await create(self.backend, resource, operation(request, options.dry_run, options.field_manager), obj)
         return self.encoding.written(request, resource, written, media)
 
     async def update(self, request: Request, resource: Resource) -> Answer:
@@ -87,9 +85,7 @@ class Handlers:
         media = negotiate(request)
         options = write_options(request.query, "UpdateOptions")
         obj = await body.read_object(request, resource.kind, options.field_validation)
-        written = await replace(
-            self.backend, resource, operation(request, options.dry_run, options.field_manager), obj
-        )
+        written = await replace(self.backend, resource, operation(request, options.dry_run, options.field_manager), obj)
         return self.encoding.written(request, resource, written, media)
 
     async def patch(self, request: Request, resource: Resource) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from kybern.api.errors import StatusError
 from kybern.apiserver.paths import Paths, read_only
@@ -58,7 +58,7 @@ def _run(check: Check) -> str | None:
         return str(error) or type(error).__name__
 
 
-def _answer(kind: str, checks: Callable[[], dict[str, Check]]) -> Callable[[Request], object]:
+def _answer(kind: str, checks: Callable[[], dict[str, Check]]) -> Callable[[Request], Awaitable[Answer]]:
     async def answer(request: Request) -> Answer:
         single = request.path.strip("/").partition("/")[2]
         known = checks()

@@ -27,12 +27,14 @@ class Impersonation:
     def __call__(self, request: Request) -> None:
         """Replace `request.user`, keeping the real one in `request.impersonator`."""
         headers = request.headers
-        if not any([h.startswith(("Impersonate-", "impersonate-")) for h in headers]) and _USER not in headers:
+        if _USER not in headers and not any(h[:12] in ("Impersonate-", "impersonate-") for h in headers):
             return
         name, groups, uid, extra = _wanted(headers)
         if not name:
             if groups or uid or extra:
-                raise StatusError.bad_request("requested impersonation of groups, uid or extra without impersonating a user")
+                raise StatusError.bad_request(
+                    "requested impersonation of groups, uid or extra without impersonating a user"
+                )
             return
         for question in _questions(request.user, name, groups, uid, extra):
             self._authorization.require(question)
@@ -59,17 +61,27 @@ def _questions(
 ) -> Iterator[Attributes]:
     if name.startswith(_SERVICE_ACCOUNT) and name.count(":") == 3:
         namespace, account = name.split(":")[2:]
-        yield Attributes(user, "impersonate", version="v1", resource="serviceaccounts", namespace=namespace, name=account)
+        yield Attributes(
+            user, "impersonate", version="v1", resource="serviceaccounts", namespace=namespace, name=account
+        )
     else:
         yield Attributes(user, "impersonate", version="v1", resource="users", name=name)
     for group in groups:
         yield Attributes(user, "impersonate", version="v1", resource="groups", name=group)
-    about = {"group": "authentication.k8s.io", "version": "v1"}
+    group_of_extras = "authentication.k8s.io"
     if uid:
-        yield Attributes(user, "impersonate", resource="uids", name=uid, **about)
+        yield Attributes(user, "impersonate", group=group_of_extras, version="v1", resource="uids", name=uid)
     for key, values in extra.items():
         for value in values:
-            yield Attributes(user, "impersonate", resource="userextras", subresource=key, name=value, **about)
+            yield Attributes(
+                user,
+                "impersonate",
+                group=group_of_extras,
+                version="v1",
+                resource="userextras",
+                subresource=key,
+                name=value,
+            )
 
 
 def _completed(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Listener:
     def __init__(self, pipeline: Pipeline, clock: Clock) -> None:
         self._pipeline = pipeline
         self._clock = clock
-        self._server: web.Server[Any] | None = None
+        self._server: web.Server | None = None
         self._sockets: list[asyncio.Server] = []
         self._certificates: dict[Any, bytes | None] = {}
 
@@ -67,7 +67,7 @@ class Listener:
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         request = self._request(http)
         answer = await self._pipeline(request)
-        if type(answer) is Response:
+        if isinstance(answer, Response):
             return Wire(answer, request)
         response: web.StreamResponse = await answer.run(http)
         return response
@@ -90,7 +90,7 @@ class Listener:
 
 def _origin_form(target: str) -> str:
     """The path of an absolute-form request target; anything odd becomes a path that does not exist."""
-    scheme, found, rest = target.partition("://")
+    _, found, rest = target.partition("://")
     if found:
         return "/" + rest.partition("/")[2]
     return "/" + target
@@ -127,7 +127,7 @@ class Wire(web.StreamResponse):
         # Nothing of the base class is used; its constructor would cost more than the rest of this class.
         self._answer = answer
         self._request = request
-        self._keep_alive = True
+        self._lasting = True
 
     @property
     def status(self) -> int:
@@ -135,7 +135,7 @@ class Wire(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        return self._keep_alive
+        return self._lasting
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write head and body."""
@@ -144,8 +144,8 @@ class Wire(web.StreamResponse):
         if transport is None:
             return None
         # A body that nobody has read stays in the connection; only an end of the connection is sure to skip it.
-        self._keep_alive = request.keep_alive and (not request.can_read_body or request.content.is_eof())
-        head = _head(answer, self._request, self._keep_alive)
+        self._lasting = request.keep_alive and (not request.can_read_body or request.content.is_eof())
+        head = _head(answer, self._request, self._lasting)
         if request.method == "HEAD" or answer.status in (204, 304):
             transport.write(head)
             return None

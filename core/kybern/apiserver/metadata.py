@@ -41,7 +41,9 @@ def check_namespace(kind: Kind, metadata: Any, namespace: str) -> None:
     elif not metadata.namespace:
         metadata.namespace = namespace
     elif metadata.namespace != namespace:
-        raise StatusError.bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        raise StatusError.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
 
 
 def begin(kind: Kind, metadata: Any, now: float) -> None:

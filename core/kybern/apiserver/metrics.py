@@ -12,7 +12,8 @@ __all__ = ["Metrics"]
 
 _BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 _VERBS = {"patch": "PATCH", "create": "POST", "update": "PUT", "get": "GET", "list": "LIST", "watch": "WATCH",
-          "delete": "DELETE", "deletecollection": "DELETECOLLECTION", "post": "POST", "put": "PUT", "head": "HEAD"}  # fmt: skip
+          "delete": "DELETE", "deletecollection": "DELETECOLLECTION", "post": "POST", "put": "PUT",
+          "head": "HEAD"}  # fmt: skip
 _MOST_SERIES = 5000
 
 Labels = tuple[str, ...]

@@ -65,7 +65,10 @@ def _chosen(accept: str, lists: bool) -> Media:
     if known:
         raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {_OFFERED}", {})
     raise StatusError(
-        406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {_OFFERED}, application/json;stream=watch", {}
+        406,
+        "NotAcceptable",
+        f"406: Not Acceptable\n\nAvailable representations: {_OFFERED}, application/json;stream=watch",
+        {},
     )
 
 

@@ -14,7 +14,7 @@ import attrs
 
 from kybern.api.errors import StatusError
 
-__all__ = ["ExecOptions", "LogOptions", "NodeStreams", "NoNodes", "Streams"]
+__all__ = ["ExecOptions", "LogOptions", "NoNodes", "NodeStreams", "Streams"]
 
 
 @attrs.frozen

@@ -96,7 +96,8 @@ def list_options(query: Query, *, watch: bool = False) -> ListOptions:
         return _ALL
     initial = query_bool(query, "sendInitialEvents") if _one(query, "sendInitialEvents") else None
     options = ListOptions(
-        _one(query, "labelSelector"), _one(query, "fieldSelector"), query_int(query, "limit") or 0, _one(query, "continue"),
+        _one(query, "labelSelector"), _one(query, "fieldSelector"), query_int(query, "limit") or 0,
+        _one(query, "continue"),
         _one(query, "resourceVersion"), _one(query, "resourceVersionMatch"), query_int(query, "timeoutSeconds"),
         query_bool(query, "allowWatchBookmarks"), initial,
     )  # fmt: skip

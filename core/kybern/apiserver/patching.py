@@ -11,6 +11,7 @@ from kybern.api import schema, types
 from kybern.api.errors import StatusError
 from kybern.api.field import Errors
 from kybern.api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
+from kybern.api.patch.strategic import PatchField, PatchSchema
 from kybern.apiserver.body import media_type, object_from, plain_json
 from kybern.apiserver.request import Request
 from kybern.apiserver.verbs.update import Change
@@ -27,7 +28,7 @@ class SchemaFields:
     def __init__(self, name: str) -> None:
         self._fields = schema.definition(name).fields
 
-    def field(self, name: str) -> _PatchField | None:
+    def field(self, name: str) -> PatchField | None:
         """How a field merges."""
         found = self._fields.get(name)
         return _PatchField(found) if found is not None else None
@@ -36,9 +37,9 @@ class SchemaFields:
 class _PatchField:
     def __init__(self, field: schema.Field) -> None:
         self.merge_key = field.patch_merge_key
-        self.strategies = tuple(field.patch_strategy.split(",")) if field.patch_strategy else ()
+        self.strategies: tuple[str, ...] = tuple(field.patch_strategy.split(",")) if field.patch_strategy else ()
         type_ = field.type.item or field.type
-        self.schema = _schema(type_.ref) if type_.kind == "struct" else None
+        self.schema: PatchSchema | None = _schema(type_.ref) if type_.kind == "struct" else None
 
 
 @cache
@@ -84,7 +85,9 @@ def _apply(kind: str, target: Any, patch: Any, definition: str) -> Any:
     if kind == _JSON:
         return apply_json_patch(target, patch)
     if not isinstance(patch, dict):
-        raise StatusError.bad_request("error decoding patch: json: cannot unmarshal value into Go value of type map[string]interface {}")
+        raise StatusError.bad_request(
+            "error decoding patch: json: cannot unmarshal value into Go value of type map[string]interface {}"
+        )
     if kind == _MERGE:
         return apply_merge_patch(target, patch)
     return apply_strategic_patch(target, patch, _schema(definition))
@@ -96,5 +99,9 @@ def _decoded(patched: Any, struct: type[Any], field_validation: str, warnings: l
         return object_from(data, struct, field_validation, warnings)
     except StatusError as error:
         errors = Errors()
-        errors.invalid("patch", data.decode(), error.message.rpartition("cannot be handled as a ")[2].partition(": ")[2] or error.message)
+        errors.invalid(
+            "patch",
+            data.decode(),
+            error.message.rpartition("cannot be handled as a ")[2].partition(": ")[2] or error.message,
+        )
         raise StatusError.invalid("", "", "", errors) from None

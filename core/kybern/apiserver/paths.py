@@ -73,7 +73,9 @@ def read_only(handler: Callable[[Request], Awaitable[Answer]]) -> PathHandler:
 
     async def guarded(request: Request) -> Answer:
         if request.method not in ("GET", "HEAD"):
-            raise StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+            raise StatusError(
+                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
+            )
         return await handler(request)
 
     return guarded
@@ -82,7 +84,9 @@ def read_only(handler: Callable[[Request], Awaitable[Answer]]) -> PathHandler:
 def _route_handler(route: Route) -> PathHandler:
     async def answer(request: Request) -> Answer:
         if request.method not in route.methods:
-            raise StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+            raise StatusError(
+                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
+            )
         headers: Mapping[str, str] = {name.lower(): value for name, value in request.headers.items()}
         asked = RouteRequest(
             request.method, request.path, request.query, headers, await request.body(), request.user, request.http

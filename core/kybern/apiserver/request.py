@@ -46,8 +46,28 @@ class Request:
     """A request on its way through the stages; each fills in what it finds out."""
 
     __slots__ = (
-        "_body", "_read", "certificate", "group", "headers", "http", "impersonator", "method", "name", "namespace", "now", "path", "peer",
-        "query", "rest", "resource", "resource_request", "subresource", "user", "verb", "version", "warnings",
+        "_body",
+        "_read",
+        "certificate",
+        "group",
+        "headers",
+        "http",
+        "impersonator",
+        "method",
+        "name",
+        "namespace",
+        "now",
+        "path",
+        "peer",
+        "query",
+        "resource",
+        "resource_request",
+        "rest",
+        "subresource",
+        "user",
+        "verb",
+        "version",
+        "warnings",
     )  # fmt: skip
 
     def __init__(

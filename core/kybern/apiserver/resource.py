@@ -34,7 +34,7 @@ class Resource:
     """One kind at one version."""
 
     def __init__(self, kind: Kind, storage: Kind, cache: ResourceCache | None) -> None:
-        """`storage`: the kind that is stored (mostly `kind` itself); `cache`: None for kinds that are only questions."""
+        """`storage`: the kind that is stored (mostly `kind` itself); `cache`: None for kinds that only ask."""
         self.kind = kind
         self.storage = storage
         self.struct: type[Any] = kind.struct
@@ -73,7 +73,7 @@ class Resource:
         return obj if self.stored_as_served or convert is None else convert(obj)
 
     def rules(self, stored: Any) -> tuple[Kind, Any]:
-        """The kind whose validation judges an object, and the object in its form: this version's own, where it has any."""
+        """The kind whose validation judges an object, and the object in its form: this version's own, if it has one."""
         if self.stored_as_served or self.kind.validate is _NO_RULES:
             return self.storage, stored
         return self.kind, self.from_storage(stored)
@@ -127,7 +127,10 @@ class Resources:
         elif "get" in kind.verbs or "list" in kind.verbs:
             struct = kind.struct
             codec = Codec(
-                api_version=kind.api_version, kind=kind.kind, decode=lambda data: types.decode(struct, data), encode=types.encode
+                api_version=kind.api_version,
+                kind=kind.kind,
+                decode=lambda data: types.decode(struct, data),
+                encode=types.encode,
             )
             cache = await self.watch_cache.add(storage_prefix(kind), codec)
         resource = Resource(kind, storage, cache)
@@ -138,9 +141,13 @@ class Resources:
 
     def _shared(self, kind: Kind) -> Resource:
         group, version = kind.storage_version_of or ("", "")
-        shared = next((r for r in self if (r.kind.group, r.kind.version, r.kind.kind) == (group, version, kind.kind)), None)
+        shared = next(
+            (r for r in self if (r.kind.group, r.kind.version, r.kind.kind) == (group, version, kind.kind)), None
+        )
         if shared is None:
-            raise ValueError(f"{kind.api_version} {kind.kind} shares the storage of {group}/{version}, which is not served")
+            raise ValueError(
+                f"{kind.api_version} {kind.kind} shares the storage of {group}/{version}, which is not served"
+            )
         return shared
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:

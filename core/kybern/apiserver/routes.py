@@ -51,4 +51,4 @@ class Route:
     handler: Callable[[RouteRequest], Awaitable[RouteResponse]]
     methods: tuple[str, ...] = ("GET",)
     public: bool = False
-    """Answer anyone, without asking authenticators and authorizers (upstream leaves none so; use it for static files)."""
+    """Answer anyone, without asking authenticators and authorizers (upstream has none such; for static files)."""

@@ -1,8 +1,8 @@
 """The API server: builds the pipeline from the drivers it is given, and opens and closes what it needs.
 
-    server = APIServer(store=store, registry=registry, clock=clock, authenticators=[...], authorizers=[...])
-    await server.start()
-    await server.serve(listening_socket, ssl_context)
+server = APIServer(store=store, registry=registry, clock=clock, authenticators=[...], authorizers=[...])
+await server.start()
+await server.serve(listening_socket, ssl_context)
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from kybern.api.kind import Kind
 from kybern.api.registry import Registry
@@ -113,7 +112,9 @@ class APIServer:
         paths = self.paths
         self.health.add("store", lambda: None if self._started else "not open", live=True)
         self.health.add("informer-sync", lambda: None if self._started else "the caches are not filled yet")
-        self.health.add("poststarthook/start-system-namespaces-controller", lambda: None if self._started else "not finished")
+        self.health.add(
+            "poststarthook/start-system-namespaces-controller", lambda: None if self._started else "not finished"
+        )
         self.health.add("startup", lambda: None if self._ready else "components are still starting")
         self.health.serve(paths)
         self.discovery.serve(paths)
@@ -122,7 +123,9 @@ class APIServer:
         paths.add("/metrics", read_only(self._metrics))
         paths.add("/", read_only(self._index), listed=False)
         paths.add_routes(routes)
-        self.metrics.add_gauge("apiserver_storage_objects", "Number of stored objects, by resource.", self._object_counts)
+        self.metrics.add_gauge(
+            "apiserver_storage_objects", "Number of stored objects, by resource.", self._object_counts
+        )
 
     async def start(self) -> None:
         """Read the store, open the caches and write the objects every cluster begins with."""
@@ -173,12 +176,9 @@ async def _version(request: Request) -> Answer:
     return plain(200, version(), negotiate(request))
 
 
-def _ports(given: tuple[int, int] | str | Any) -> tuple[int, int]:
-    if isinstance(given, str):
-        low, _, high = given.partition("-")
-        return int(low), int(high)
-    low, high = given
-    return int(low), int(high)
+def _ports(given: tuple[int, int] | str) -> tuple[int, int]:
+    first, last = given.split("-") if isinstance(given, str) else given
+    return int(first), int(last)
 
 
 def _reachable(address: str) -> str:

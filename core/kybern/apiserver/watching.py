@@ -15,7 +15,7 @@ from aiohttp import web
 
 from kybern.api import types
 from kybern.api.errors import StatusError
-from kybern.apiserver.encode import included, to_yaml
+from kybern.apiserver.encode import included
 from kybern.apiserver.negotiate import Media
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource
@@ -42,7 +42,7 @@ def _line(event: Event, body: bytes) -> bytes:
 
 
 def event_encoder(tables: Tables, request: Request, resource: Resource, media: Media) -> EventEncoder:
-    """How events are written to this client. Renderings are kept with the event, for other watchers of the same form."""
+    """How events are written to this client. Renderings are kept with the event, for others who want the same."""
     if media.yaml:
         raise StatusError(
             406, "NotAcceptable", "only the following media types are accepted: application/json;stream=watch", {}
@@ -113,7 +113,7 @@ class WatchAnswer:
     status = 200
 
     def __init__(self, watcher: Watcher, encode: EventEncoder, clock: Clock, timeout: int | None) -> None:
-        """`timeout`: seconds after which the server ends the watch; half an hour or more unless the client asks for less."""
+        """`timeout`: seconds after which the server ends the watch; half an hour unless the client says."""
         self._watcher = watcher
         self._encode = encode
         self._clock = clock
@@ -124,7 +124,9 @@ class WatchAnswer:
 
     async def run(self, http: Any) -> web.StreamResponse:
         """Write events until the client goes, the time is up or the cache ends the watch."""
-        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
         response.enable_chunked_encoding()
         try:
             writer = await response.prepare(http)

@@ -69,7 +69,7 @@ class InProcessClient(Client):
             raise StatusError.no_such_path() from None
         about = resource.kind
         namespace = namespace if about.namespaced else ""
-        authorized = about.plural == "namespaces" and name or namespace
+        authorized = name if about.plural == "namespaces" and not about.group else namespace
         backend.authorization.require(
             Attributes(self.user, verb, True, about.group, about.version, about.plural, subresource, authorized, name)
         )
@@ -113,7 +113,8 @@ class InProcessClient(Client):
             "create", type(given), metadata.namespace or "", dry_run=dry_run, field_manager=field_manager
         )
         if resource.kind.verbs == ("create",):
-            return await self._ask(given)
+            answer: K = await self._ask(given)
+            return answer
         written = await create(backend, resource, op, types.copy(given))
         made: K = written.object
         return made

@@ -14,7 +14,7 @@ _GO_NAMES = {dict: "object", str: "string", bool: "bool", int: "number", float: 
 
 
 def apply_json_patch(target: Any, patch: Any) -> Any:
-    """The target after all operations. Raises StatusError 400 for a body that is no patch, 422 for one that does not fit.
+    """The target after all operations. StatusError 400 for a body that is no patch, 422 for one that does not fit.
 
     `target` may be changed even when the patch fails.
     """
@@ -36,11 +36,18 @@ def apply_json_patch(target: Any, patch: Any) -> Any:
 
 
 def _apply(target: Any, patch: list[Any]) -> Any:
-    import jsonpatch  # type: ignore[import-untyped]  # the package has no annotations
+    import jsonpatch
 
     try:
         return jsonpatch.JsonPatch(patch).apply(target, in_place=True)
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, LookupError, TypeError, ValueError, AttributeError):
+    except (
+        jsonpatch.JsonPatchException,
+        jsonpatch.JsonPointerException,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ):
         raise _unfit() from None
 
 

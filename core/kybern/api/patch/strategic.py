@@ -45,7 +45,9 @@ def apply_strategic_patch(target: dict[str, Any], patch: Any, schema: PatchSchem
     return _merge_map(target, patch, schema)
 
 
-def _merge_map(target: dict[str, Any], patch: dict[str, Any], schema: PatchSchema | None, retain: bool = False) -> dict[str, Any]:
+def _merge_map(
+    target: dict[str, Any], patch: dict[str, Any], schema: PatchSchema | None, retain: bool = False
+) -> dict[str, Any]:
     directive = patch.get(_PATCH)
     if directive == "replace":
         return {k: v for k, v in patch.items() if k != _PATCH}
@@ -68,7 +70,9 @@ def _retain_keys(target: dict[str, Any], patch: dict[str, Any]) -> None:
     kept = patch[_RETAIN]
     plain = [k for k in patch if not k.startswith("$")]
     if not isinstance(kept, list) or any(patch[k] is not None and k not in kept for k in plain):
-        raise StatusError.bad_request("invalid patch format of retainKeys: every field that the patch sets must be retained")
+        raise StatusError.bad_request(
+            "invalid patch format of retainKeys: every field that the patch sets must be retained"
+        )
     for key in [k for k in target if k not in kept]:
         del target[key]
 
@@ -118,10 +122,12 @@ def _merge_list(target: list[Any], patch: list[Any], field: PatchField, order: A
 def _merge_objects(target: list[Any], patch: list[Any], field: PatchField) -> list[Any]:
     key = field.merge_key
     if not all(isinstance(item, dict) for item in patch):
-        raise StatusError.bad_request(f"error in strategic merge patch: every item of a list merged by {key!r} must be an object")
+        raise StatusError.bad_request(
+            f"error in strategic merge patch: every item of a list merged by {key!r} must be an object"
+        )
     if any(item.get(_PATCH) == "replace" for item in patch):
         return [item for item in patch if item.get(_PATCH) != "replace"]
-    merged = [item for item in target]
+    merged = list(target)
     for item in patch:
         if key not in item:
             raise StatusError.bad_request(f"map: {_go_map(item)} does not contain declared merge key: {key}")

@@ -41,7 +41,8 @@ _TEXT: dict[str, tuple[str, str]] = {
     "propagationPolicy": ("string", "What happens to dependents: Orphan, Background or Foreground."),
 }
 _LIST = (
-    "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "resourceVersionMatch",
+    "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "resourceVersion",
+    "resourceVersionMatch",
     "sendInitialEvents", "timeoutSeconds", "watch",
 )  # fmt: skip
 _WRITE = ("dryRun", "fieldManager", "fieldValidation")
@@ -82,7 +83,9 @@ def _places(kind: Kind) -> Iterator[Place]:
     yield Place(collection, kind, tuple(v for v in _ON_COLLECTION if v in kind.verbs))
     if kind.namespaced and "list" in kind.verbs:
         yield Place(f"{base}/{kind.plural}", kind, ("list",), everywhere=True)
-    yield Place(f"{collection}/{{name}}", kind, tuple(v for v in ("get", "update", "patch", "delete") if v in kind.verbs))
+    yield Place(
+        f"{collection}/{{name}}", kind, tuple(v for v in ("get", "update", "patch", "delete") if v in kind.verbs)
+    )
     for subresource in kind.subresources:
         verbs = tuple(v for v in ("get", "create", "update", "patch", "delete") if v in subresource.verbs)
         yield Place(f"{collection}/{{name}}/{subresource.name}", kind, verbs, subresource)
@@ -118,12 +121,21 @@ def _operation(place: Place, verb: str, writer: Writer, v3: bool) -> dict[str, A
     }
     consumes = _PATCHES if verb == "patch" else (_JSON, _YAML)
     _describe_body(operation, body, consumes, v3)
-    codes = {"create": ("200", "201", "202"), "update": ("200", "201"), "patch": ("200", "201"), "delete": ("200", "202")}
+    codes = {
+        "create": ("200", "201", "202"),
+        "update": ("200", "201"),
+        "patch": ("200", "201"),
+        "delete": ("200", "202"),
+    }
     operation["responses"] = {code: _response(answer, v3) for code in codes.get(verb, ("200",))} | {
         "401": {"description": "Unauthorized"}
     }
     if not v3:
-        operation |= {"consumes": list(consumes) if verb == "patch" else ["*/*"], "produces": [_JSON, _YAML], "schemes": ["https"]}
+        operation |= {
+            "consumes": list(consumes) if verb == "patch" else ["*/*"],
+            "produces": [_JSON, _YAML],
+            "schemes": ["https"],
+        }
     return operation
 
 
@@ -187,9 +199,14 @@ def _describe_body(operation: dict[str, Any], body: dict[str, Any] | None, consu
         return
     required = operation["x-kubernetes-action"] not in ("delete", "deletecollection")
     if v3:
-        operation["requestBody"] = {"content": {m: {"schema": body} for m in consumes}, **({"required": True} if required else {})}
+        operation["requestBody"] = {
+            "content": {m: {"schema": body} for m in consumes},
+            **({"required": True} if required else {}),
+        }
     else:
-        operation["parameters"].append({"name": "body", "in": "body", "schema": body, **({"required": True} if required else {})})
+        operation["parameters"].append(
+            {"name": "body", "in": "body", "schema": body, **({"required": True} if required else {})}
+        )
 
 
 def _response(answer: dict[str, Any], v3: bool) -> dict[str, Any]:
@@ -207,4 +224,6 @@ def _parameter(name: str, v3: bool) -> dict[str, Any]:
 def _path_parameter(name: str, v3: bool) -> dict[str, Any]:
     about = "name of the object" if name == "name" else "namespace of the object"
     made: dict[str, Any] = {"name": name, "in": "path", "description": about, "required": True}
-    return made | ({"schema": {"type": "string", "uniqueItems": True}} if v3 else {"type": "string", "uniqueItems": True})
+    return made | (
+        {"schema": {"type": "string", "uniqueItems": True}} if v3 else {"type": "string", "uniqueItems": True}
+    )

@@ -57,7 +57,9 @@ class Writer:
 
     def _simple(self, name: str) -> dict[str, Any] | None:
         if name == QUANTITY:
-            return {"description": "A fixed-point number with a suffix, such as 500m or 1Gi."} | self._either("string", "number")
+            return {"description": "A fixed-point number with a suffix, such as 500m or 1Gi."} | self._either(
+                "string", "number"
+            )
         if name == _INT_OR_STRING:
             return self._either("integer", "string") | {"format": "int-or-string"}
         if name in (_TIME, _MICRO_TIME):

@@ -69,7 +69,10 @@ class OpenAPI:
         response = self._document(request, path, digest, lambda: _document_v3(kinds))
         if request.query.get("hash") == [digest]:
             # The hash is part of the address, so the document behind it never changes.
-            headers = dict(response.headers or {}) | {"Cache-Control": "public, immutable", "Expires": "Thu, 31 Dec 2099 23:59:59 GMT"}
+            headers = dict(response.headers or {}) | {
+                "Cache-Control": "public, immutable",
+                "Expires": "Thu, 31 Dec 2099 23:59:59 GMT",
+            }
             return Response(response.status, response.body, response.content_type, headers)
         return response
 
@@ -101,7 +104,14 @@ def _info() -> dict[str, str]:
 def _document_v3(kinds: list[Kind]) -> dict[str, Any]:
     writer = Writer(schema.descriptions(), v3=True)
     paths = paths_of(kinds, writer, v3=True)
-    schemes = {"BearerToken": {"type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"}}
+    schemes = {
+        "BearerToken": {
+            "type": "apiKey",
+            "description": "Bearer Token authentication",
+            "name": "authorization",
+            "in": "header",
+        }
+    }
     return {
         "openapi": "3.0.0",
         "info": _info(),

@@ -46,9 +46,7 @@ class ServiceAllocation:
         for port in _ports(service):
             self.ports.take(port)
 
-    def reserved(
-        self, resource: Resource, new: Any, old: Any, dry_run: bool = False
-    ) -> AbstractContextManager[None]:
+    def reserved(self, resource: Resource, new: Any, old: Any, dry_run: bool = False) -> AbstractContextManager[None]:
         """Give a Service what it needs for the time of the commit: kept when that succeeds, given back when not."""
         return self._reserved(new, old, dry_run) if resource is self._services else _NOTHING
 

@@ -48,7 +48,7 @@ class NumberPool:
     def _free(self, low: int, high: int) -> int | None:
         if high < low:
             return None
-        start = random.randint(low, high)  # noqa: S311  # spreads numbers, guards nothing
+        start = random.randint(low, high)
         return next((n for n in chain(range(start, high + 1), range(low, start)) if n not in self.used), None)
 
     def give_back(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What lies below an object: `status`, `scale`, `binding`, `eviction`, `log`, `token`, ...; one file per kind of thing."""
+"""What lies below an object: `status`, `scale`, `binding`, `eviction`, `log`, `token`, ...; one file each."""
 
 from __future__ import annotations
 

@@ -152,7 +152,10 @@ def _spent(budget: Any, pod: str, now: float) -> Any:
         raise _refused(f"The disruption budget {name} is still being processed by the server.", 10)
     if len(status.disruptedPods or ()) > _MOST_DISRUPTED:
         raise StatusError.forbidden(
-            "poddisruptionbudgets", "policy", name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller"
+            "poddisruptionbudgets",
+            "policy",
+            name,
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
         )
     if (status.disruptionsAllowed or 0) <= 0:
         needed, healthy = status.desiredHealthy or 0, status.currentHealthy or 0

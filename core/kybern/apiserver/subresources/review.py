@@ -1,4 +1,7 @@
-"""Questions to the server: TokenReview, SubjectAccessReview and its family, TokenRequest. Checked here, answered by plugins."""
+"""Questions to the server: TokenReview, the SubjectAccessReviews, TokenRequest.
+
+They are decoded and checked here; plugins answer them.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,9 @@ class ReviewQuestions:
         check(question, errors)
         if errors:
             group, _, _ = question.apiVersion.rpartition("/")
-            raise StatusError.invalid(question.kind, group, question.metadata.name or "" if parent is None else "", errors)
+            raise StatusError.invalid(
+                question.kind, group, question.metadata.name or "" if parent is None else "", errors
+            )
         await self._backend.admission.validate("CREATE", resource.kind, op, question, None)
         answer = await review.answer(self._question(request, op.dry_run, question, parent))
         return plain(201, answer, Media(media.yaml, pretty=media.pretty))

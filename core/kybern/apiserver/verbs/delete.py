@@ -40,7 +40,9 @@ class DeleteOptions:
         """StatusError 422 for values that do not exist."""
         errors = Errors()
         if self.propagation is not None and self.orphan is not None:
-            errors.invalid("propagationPolicy", self.propagation, "orphanDependents and deletionPropagation cannot be both set")
+            errors.invalid(
+                "propagationPolicy", self.propagation, "orphanDependents and deletionPropagation cannot be both set"
+            )
         elif self.propagation is not None and self.propagation not in _PROPAGATION:
             errors.not_supported("propagationPolicy", self.propagation, [*_PROPAGATION, "nil"])
         if errors:

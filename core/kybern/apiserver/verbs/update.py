@@ -1,4 +1,7 @@
-"""update and patch: read the stored object, change it, check what may change, commit; again when somebody was faster."""
+"""update and patch: read the stored object, change it, check what may change, commit.
+
+All of it again when somebody else was faster.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,11 @@ _PATCH_TRIES = 10
 async def replace(backend: Backend, resource: Resource, op: Operation, obj: Any) -> Written:
     """PUT: `obj` takes the stored object's place, or is created where the kind allows that."""
     check_identity(obj.metadata, op, resource)
-    if resource.cache.get(op.namespace, op.name) is None and resource.kind.allow_create_on_update and not op.subresource:
+    if (
+        resource.cache.get(op.namespace, op.name) is None
+        and resource.kind.allow_create_on_update
+        and not op.subresource
+    ):
         if obj.metadata.resourceVersion or obj.metadata.uid:
             raise _gone(resource, op, obj)
         return await create(backend, resource, op, obj)
@@ -40,7 +47,7 @@ def _gone(resource: Resource, op: Operation, obj: Any) -> StatusError:
     kind = resource.kind
     if obj.metadata.uid:
         why = (
-            f"StorageError: invalid object, Code: 4, Key: {resource.cache.key(op.namespace, op.name)}, ResourceVersion: 0, "
+            f"StorageError: invalid object, Code: 4, Key: {_upstream_key(resource, op)}, ResourceVersion: 0, "
             f"AdditionalErrorMsg: Precondition failed: UID in precondition: {obj.metadata.uid}, UID in object meta: "
         )
         return StatusError.conflict(kind.plural, kind.group, op.name, why)
@@ -59,7 +66,8 @@ def check_identity(metadata: Any, op: Operation, resource: Resource) -> None:
         )
     if resource.kind.namespaced and metadata.namespace and metadata.namespace != op.namespace:
         raise StatusError.bad_request(
-            f"the namespace of the object ({metadata.namespace}) does not match the namespace on the request ({op.namespace})"
+            f"the namespace of the object ({metadata.namespace}) does not match "
+            f"the namespace on the request ({op.namespace})"
         )
 
 
