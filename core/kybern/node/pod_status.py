@@ -98,8 +98,12 @@ def pod_status(pod: Any, known: PodRuntime, view: View) -> Any:
 def _fill_containers(status: Any, pod: Any, known: PodRuntime, view: View) -> None:
     spec, old = pod.spec, pod.status
     waiting = "PodInitializing" if spec.initContainers else "ContainerCreating"
+    begun = _past_init(pod, known)
     status.containerStatuses = sorted(
-        [_container(pod, c, known, view, _named(old.containerStatuses, c.name), waiting) for c in spec.containers],
+        [
+            _container(pod, c, known, view, _named(old.containerStatuses, c.name), waiting, begun=begun)
+            for c in spec.containers
+        ],
         key=_name,
     )
     if spec.initContainers:
@@ -113,6 +117,17 @@ def _fill_containers(status: Any, pod: Any, known: PodRuntime, view: View) -> No
             )
             for c in spec.ephemeralContainers
         ]
+
+
+def _past_init(pod: Any, known: PodRuntime) -> bool:
+    """Whether it was the main containers' turn."""
+    for container in pod.spec.initContainers or ():
+        latest = known.latest(container.name)
+        if latest is None or not (
+            is_sidecar(container) or (latest.state is ContainerState.EXITED and not latest.exit_code)
+        ):
+            return False
+    return True
 
 
 def _name(status: Any) -> str:
@@ -138,11 +153,12 @@ def _container(
     judge: bool = True,
     init: bool = False,
 ) -> Any:
-    """The ContainerStatus of one container of the spec. `judge`: probes and restarts apply to it."""
+    """The ContainerStatus of one container of the spec. `judge`: probes and restarts apply to it;
+    `begun`: its turn to start has come."""
     core = _core()
     history = known.history(container.name)
     if not history:
-        return _unseen(container, view, old, waiting, init=init)
+        return _unseen(container, view, old, waiting, begun=begun)
     latest = history[0]
     state = _state(latest, view, container.name, waiting)
     last = _terminated(history[1], view) if len(history) > 1 else _last_of(old)
@@ -169,7 +185,7 @@ def _resources(container: Any, old: Any, view: View, running: bool) -> dict[str,
 
 
 def _init_container(pod: Any, container: Any, known: PodRuntime, view: View, old: Any) -> Any:
-    status = _container(pod, container, known, view, old, "PodInitializing", init=True)
+    status = _container(pod, container, known, view, old, "PodInitializing", begun=False)
     if not is_sidecar(container):
         ended = status.state.terminated
         status.ready = ended is not None and not ended.exitCode
@@ -178,7 +194,7 @@ def _init_container(pod: Any, container: Any, known: PodRuntime, view: View, old
     return status
 
 
-def _unseen(container: Any, view: View, old: Any, waiting: str, *, init: bool) -> Any:
+def _unseen(container: Any, view: View, old: Any, waiting: str, *, begun: bool) -> Any:
     """The status of a container the runtime does not know: not made yet, or lost."""
     core = _core()
     status = core.ContainerStatus(
@@ -191,8 +207,8 @@ def _unseen(container: Any, view: View, old: Any, waiting: str, *, init: bool) -
     if view.terminal:
         if before.terminated is not None:
             return old
-        # An init container whose turn never came stays waiting.
-        if before.running is not None or not init:
+        # A container whose turn never came stays waiting.
+        if before.running is not None or begun:
             status.state = _lost("The container could not be located when the pod was terminated", old)
         return status
     if before.running is not None:
