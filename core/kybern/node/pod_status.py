@@ -151,7 +151,7 @@ def _container(
     waiting: str,
     *,
     judge: bool = True,
-    init: bool = False,
+    begun: bool = True,
 ) -> Any:
     """The ContainerStatus of one container of the spec. `judge`: probes and restarts apply to it;
     `begun`: its turn to start has come."""
