@@ -1,4 +1,4 @@
-"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet."""
+"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def kybern_controllers(start: Start) -> Iterable[Controller]:
+    from kybern_controllers_workloads.daemonset import DaemonSetController
     from kybern_controllers_workloads.deployment import DeploymentController
     from kybern_controllers_workloads.replicaset import ReplicaSetController
     from kybern_controllers_workloads.replicationcontroller import ReplicationControllerController
@@ -24,4 +25,5 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         ReplicaSetController(),
         ReplicationControllerController(),
         StatefulSetController(),
+        DaemonSetController(),
     ]
