@@ -29,6 +29,7 @@ BOOKMARK_TICKS = 6
 KEEP_SECONDS = 300.0
 KEEP_REVISIONS = 100_000
 RETRY_SECONDS = 1.0
+NOTIFY_AT_ONCE = 100
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,35 @@ class WatchCache:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._marks: deque[tuple[float, int]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stirred: deque[Watcher] = deque()
+        self._telling = False
 
     def at(self) -> int:
         """The newest revision that reads show."""
         return self.revision
+
+    def stir(self, watcher: Watcher) -> None:
+        """Have the watcher's `notify` called soon.
+
+        Not at once: a commit with a thousand watchers would keep its own writer waiting, and what is committed in
+        the meantime would need a second write to each connection.
+        """
+        self._stirred.append(watcher)
+        if not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
+    def _tell(self) -> None:
+        """Notify some of the watchers that have news, then let requests have their turn."""
+        stirred = self._stirred
+        for _ in range(min(len(stirred), NOTIFY_AT_ONCE)):
+            watcher = stirred.popleft()
+            if watcher.queue:
+                watcher.notify()
+        if stirred:
+            asyncio.get_running_loop().call_soon(self._tell)
+        else:
+            self._telling = False
 
     async def start(self) -> None:
         """Load the resources added so far and follow the store."""

@@ -208,7 +208,14 @@ class ResourceCache:
         now = max(self._cache.revision, self._loaded)
         start = now if initial or not after else after
         watcher = Watcher(
-            self.codec, scope, predicate, after=start, bookmarks=bookmarks, at=self._cache.at, close=self._forget
+            self.codec,
+            scope,
+            predicate,
+            after=start,
+            bookmarks=bookmarks,
+            at=self._cache.at,
+            stir=self._cache.stir,
+            close=self._forget,
         )
         if initial:
             self._send_state(watcher, namespace, name, bool(send_initial_events), now)

@@ -34,6 +34,7 @@ class Watcher:
         "_close",
         "_codec",
         "_held",
+        "_stir",
         "_waiter",
         "after",
         "bookmarks",
@@ -54,6 +55,7 @@ class Watcher:
         after: int,
         bookmarks: bool,
         at: Callable[[], int],
+        stir: Callable[[Watcher], Any],
         close: Callable[[Watcher], None],
     ) -> None:
         self.scope = scope
@@ -67,9 +69,11 @@ class Watcher:
         self.error: StatusError | None = None
         """Why it ended, when the cache ended it with an error."""
         self.notify: Callable[[], Any] = self._wake
-        """Called without waiting when the queue stops being empty, and when the watch ends."""
+        """Called without waiting when events have come into an empty queue, and when the watch ends. Not once per
+        event: between the event and the call others may follow it into the queue."""
         self._codec = codec
         self._at = at
+        self._stir = stir
         self._close = close
         self._waiter: asyncio.Future[None] | None = None
         self._held: deque[Event] | None = None
@@ -97,7 +101,7 @@ class Watcher:
                 self.end(too_old(event.revision, self._at()))
         else:
             queue.append(event)
-            self.notify()
+            self._stir(self)
 
     def hold(self) -> None:
         """Keep what comes back until `release`, while older events are being read from the store."""
