@@ -9,6 +9,9 @@ import anyio
 
 T = TypeVar("T")
 
+WIDTH = 64
+"""Writes under way at a time: enough for the store to commit them in groups."""
+
 __all__ = ["all_at_once", "slow_start"]
 
 
@@ -26,16 +29,19 @@ async def slow_start(count: int, act: Callable[[int], Awaitable[None]]) -> tuple
 
 
 async def all_at_once(items: Iterable[T], act: Callable[[T], Awaitable[None]]) -> list[Exception]:
-    """Call `act` for every item concurrently and wait for all; the errors."""
+    """Call `act` for every item, many at a time, and wait for all; the errors."""
     errors: list[Exception] = []
+    waiting = list(items)
+    left = iter(waiting)
 
-    async def one(item: T) -> None:
-        try:
-            await act(item)
-        except Exception as error:
-            errors.append(error)
+    async def lane() -> None:
+        for item in left:
+            try:
+                await act(item)
+            except Exception as error:
+                errors.append(error)
 
     async with anyio.create_task_group() as tasks:
-        for item in items:
-            tasks.start_soon(one, item)
+        for _ in range(min(len(waiting), WIDTH)):
+            tasks.start_soon(lane)
     return errors

@@ -133,11 +133,12 @@ class Events(EventRecorder):
         self, component: str, host: str, about: Any, type: str, reason: str, message: str, action: str = ""
     ) -> None:
         """Tell it in the name of a component."""
-        note = _Note(component, host, _reference(about), type, reason, message, action, self._clock.now())
+        now = self._clock.now()
         try:
-            self._correlate(note)
+            if self._let_through(component, host, about, now):
+                self._correlate(_Note(component, host, _reference(about), type, reason, message, action, now))
         except Exception:
-            log.exception("could not record the event %s about %s", reason, note.about)
+            log.exception("could not record the event %s: %s", reason, message)
 
     async def run(self) -> None:
         """Write what was recorded, until cancelled."""
@@ -153,8 +154,6 @@ class Events(EventRecorder):
             await self._write_pending()
 
     def _correlate(self, note: _Note) -> None:
-        if not self._let_through(note):
-            return
         key, message = self._combine(note)
         series = self._series.use(key)
         if series is None:
@@ -174,14 +173,16 @@ class Events(EventRecorder):
         self._pending.append((series, event))
         self._arrived.set()
 
-    def _let_through(self, note: _Note) -> bool:
-        key = (note.component, note.host, note.about.key)
+    def _let_through(self, component: str, host: str, about: Any, now: float) -> bool:
+        """The spam filter: asked first, as in a burst it refuses most."""
+        source = getattr(about, "metadata", about)
+        key = (component, host, source.uid, source.name, source.namespace, getattr(about, "fieldPath", None))
         bucket = self._buckets.use(key)
         if bucket is None:
-            bucket = _Bucket(SPAM_BURST, note.time)
+            bucket = _Bucket(SPAM_BURST, now)
             self._buckets.keep(key, bucket)
-        bucket.tokens = min(SPAM_BURST, bucket.tokens + (note.time - bucket.filled) * SPAM_REFILL)
-        bucket.filled = note.time
+        bucket.tokens = min(SPAM_BURST, bucket.tokens + (now - bucket.filled) * SPAM_REFILL)
+        bucket.filled = now
         if bucket.tokens < 1.0:
             return False
         bucket.tokens -= 1.0

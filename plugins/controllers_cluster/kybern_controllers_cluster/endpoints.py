@@ -45,8 +45,7 @@ class EndpointsController(Controller):
     def _pod_changed(self, old: Any, new: Any) -> None:
         if not service_pods.concerns_endpoints(old, new):
             return
-        keys = {key for pod in (old, new) if pod is not None for key in service_pods.services_of(self.services, pod)}
-        for key in sorted(keys):
+        for key in service_pods.services_between(self.services, old, new):
             known = _size(self.endpoints.get(key.name, key.namespace))
             self.context.enqueue(key, SETTLING * known if known > 50 else 0.0)
 

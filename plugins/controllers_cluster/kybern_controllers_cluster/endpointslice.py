@@ -88,8 +88,7 @@ class EndpointSliceController(Controller):
     def _pod_changed(self, old: Any, new: Any) -> None:
         if not service_pods.concerns_endpoints(old, new):
             return
-        keys = {key for pod in (old, new) if pod is not None for key in service_pods.services_of(self.services, pod)}
-        for key in sorted(keys):
+        for key in service_pods.services_between(self.services, old, new):
             known = sum(len(s.endpoints or ()) for s in self._existing(key))
             # The pods of a large Service become ready one by one; not each is worth a look at all.
             self.context.enqueue(key, SETTLING * known if known > 50 else 0.0)

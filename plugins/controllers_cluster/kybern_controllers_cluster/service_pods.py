@@ -10,7 +10,7 @@ from kybern.reconcile.pods import is_finished, is_ready
 
 __all__ = [
     "address_of", "concerns_endpoints", "has_selected_pods", "hostname_for", "index_pods", "index_services", "matches",
-    "pods_of", "services_of", "target_port",
+    "pods_of", "services_between", "services_of", "target_port",
 ]  # fmt: skip
 
 
@@ -42,6 +42,13 @@ def matches(service: Any, pod: Any) -> bool:
     return (service.spec.selector or {}).items() <= (pod.metadata.labels or {}).items()
 
 
+def services_between(services: Informer[Any], old: Any, new: Any) -> list[Key]:
+    """Keys of the Services that selected the pod before a change or do so after it."""
+    if old is None or new is None or old.metadata.labels == new.metadata.labels:
+        return list(services_of(services, new if new is not None else old))
+    return sorted({*services_of(services, old), *services_of(services, new)})
+
+
 def services_of(services: Informer[Any], pod: Any) -> Iterator[Key]:
     """Keys of the Services that select the pod."""
     for value in _pod_values(pod):
@@ -65,9 +72,10 @@ def has_selected_pods(service: Any) -> bool:
 
 def concerns_endpoints(old: Any, new: Any) -> bool:
     """Whether a pod's change can change endpoints. Most status updates cannot."""
-    if old is None or new is None:
-        return True
-    return _relevant(old) != _relevant(new)
+    if (old is None or not old.status.podIP) and (new is None or not new.status.podIP):
+        # Without an address it never was nor is one.
+        return False
+    return old is None or new is None or _relevant(old) != _relevant(new)
 
 
 def _relevant(pod: Any) -> tuple[Any, ...]:
