@@ -15,6 +15,7 @@ from kybern_admission_builtin.default_toleration_seconds import DefaultToleratio
 from kybern_admission_builtin.namespace_lifecycle import NamespaceLifecycle
 from kybern_admission_builtin.node_restriction import NodeRestriction
 from kybern_admission_builtin.owner_references import OwnerReferencesPermissionEnforcement
+from kybern_admission_builtin.pod_security import PodSecurity
 from kybern_admission_builtin.priority import Priority
 from kybern_admission_builtin.runtime_class import RuntimeClass
 from kybern_admission_builtin.service_account import ServiceAccount
@@ -54,6 +55,7 @@ def _all(start: Start, options: Options) -> list[Admission]:
         ServiceAccount(lookup(core.ServiceAccount), start.clock),
         NodeRestriction(lookup(core.Pod), lookup(core.Node)),
         TaintNodesByCondition(),
+        PodSecurity(lookup(core.Namespace), lookup(core.Pod)),
         Priority(lookup(scheduling.PriorityClass)),
         DefaultTolerationSeconds(options.not_ready_toleration_seconds, options.unreachable_toleration_seconds),
         DefaultStorageClass(storage_classes),
