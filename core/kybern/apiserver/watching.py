@@ -151,7 +151,11 @@ class WatchAnswer:
             while not self._watcher.ended or self._watcher.queue:
                 await self._wake
                 self._wake = loop.create_future()
+                # Neither a future that is done nor a drain without need lets others run.
+                await asyncio.sleep(0)  # noqa: TID251
                 await writer.drain()
+                if self._transport.is_closing():
+                    return
                 self._slow = False
                 self._flush()
         finally:
@@ -168,7 +172,8 @@ class WatchAnswer:
                 transport.write(encode(queue.popleft()))
             else:
                 self._write_many(queue, transport)
-            self._slow = transport.get_write_buffer_size() > _HIGH_WATER
+            # What is left in the queue goes out after a turn of the loop, even when the transport took all so far.
+            self._slow = bool(queue) or transport.get_write_buffer_size() > _HIGH_WATER
         if (self._slow or watcher.ended) and not self._wake.done():
             self._wake.set_result(None)
 
@@ -180,7 +185,6 @@ class WatchAnswer:
             size += len(piece)
             pieces.append(piece)
         transport.write(b"".join(pieces))
-        self._slow = bool(queue)
 
     def _time_up(self) -> None:
         watcher = self._watcher
