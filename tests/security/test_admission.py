@@ -602,7 +602,8 @@ def names(**options: Any) -> list[str]:
 
 def test_plugins_are_on_as_upstream_has_them_and_can_be_switched() -> None:
     assert names() == [
-        "NamespaceLifecycle", "ServiceAccount", "NodeRestriction", "TaintNodesByCondition", "PodSecurity", "Priority",
+        "NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction", "TaintNodesByCondition",
+        "PodSecurity", "Priority",
         "DefaultTolerationSeconds", "DefaultStorageClass", "StorageObjectInUseProtection",
         "PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "CertificateSigning",
         "CertificateSubjectRestriction", "DefaultIngressClass",

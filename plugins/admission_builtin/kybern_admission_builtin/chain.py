@@ -12,6 +12,7 @@ from kybern_admission_builtin.claim_resize import PersistentVolumeClaimResize
 from kybern_admission_builtin.default_ingress_class import DefaultIngressClass
 from kybern_admission_builtin.default_storage_class import DefaultStorageClass
 from kybern_admission_builtin.default_toleration_seconds import DefaultTolerationSeconds
+from kybern_admission_builtin.limit_ranger import LimitRanger
 from kybern_admission_builtin.namespace_lifecycle import NamespaceLifecycle
 from kybern_admission_builtin.node_restriction import NodeRestriction
 from kybern_admission_builtin.owner_references import OwnerReferencesPermissionEnforcement
@@ -52,6 +53,7 @@ def _all(start: Start, options: Options) -> list[Admission]:
     storage_classes = lookup(storage.StorageClass)
     return [
         NamespaceLifecycle(lookup(core.Namespace), start.clock),
+        LimitRanger(start.informers.informer(core.LimitRange)),
         ServiceAccount(lookup(core.ServiceAccount), start.clock),
         NodeRestriction(lookup(core.Pod), lookup(core.Node)),
         TaintNodesByCondition(),
