@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["config_map", "deployment", "node", "pod"]
+__all__ = ["config_map", "deployment", "node", "pod", "service_account"]
 
 
 def config_map(name: str, size: int = 1000) -> dict[str, Any]:
@@ -57,6 +57,11 @@ def deployment(name: str, replicas: int) -> dict[str, Any]:
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
     }
+
+
+def service_account(name: str) -> dict[str, Any]:
+    """What every pod of a namespace needs, for clusters without the controller that makes it."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
 
 
 def node(name: str, zone: str) -> dict[str, Any]:

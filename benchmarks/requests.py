@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from benchmarks.objects import config_map, pod
 from benchmarks.server import Server
 from benchmarks.table import Row, limit
-from benchmarks.wire import Pool, Timing, request
+from benchmarks.wire import Pool, request
 
 CONNECTIONS = 32
 COUNT = 10_000
@@ -31,13 +32,24 @@ def measure() -> Iterator[Row]:
         yield _row("merge patch", "660-900/s", ">= 2,000/s", patched, limit(patched.rate, at_least=2000))
 
 
-def _runner(server: Server) -> Callable[[Iterator[bytes]], Timing]:
+def _runner(server: Server) -> Callable[[Iterator[bytes]], Result]:
     pool = Pool(server.address, CONNECTIONS)
 
-    def run(requests: Iterator[bytes]) -> Timing:
-        return asyncio.run(pool.run(requests))
+    def run(requests: Iterator[bytes]) -> Result:
+        before = server.cpu()
+        timing = asyncio.run(pool.run(requests))
+        return Result(timing.rate, timing.p99, timing.errors, (server.cpu() - before) / timing.count)
 
     return run
+
+
+class Result(NamedTuple):
+    """A run of requests, and what each cost the server's processor."""
+
+    rate: float
+    p99: float
+    errors: int
+    cpu: float
 
 
 def _patches() -> Iterator[bytes]:
@@ -45,7 +57,7 @@ def _patches() -> Iterator[bytes]:
         yield request("PATCH", f"{MAPS}/map-{i}", {"metadata": {"labels": {"turn": str(i)}}}, MERGE)
 
 
-def _row(name: str, reference: str, budget: str, timing: Timing, met: bool) -> Row:
+def _row(name: str, reference: str, budget: str, timing: Result, met: bool) -> Row:
     wrong = f", {timing.errors} errors" if timing.errors else ""
-    figure = f"{timing.rate:,.0f}/s, p99 {timing.p99:.0f} ms{wrong}"
+    figure = f"{timing.rate:,.0f}/s, p99 {timing.p99:.0f} ms{wrong}, {timing.cpu * 1e6:.0f} us CPU"
     return Row(name, reference, budget, figure, met and not timing.errors)

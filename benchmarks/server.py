@@ -103,6 +103,11 @@ class Server:
         """The process, for profilers."""
         return self._process.pid
 
+    def cpu(self) -> float:
+        """Processor seconds used so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> float:
         """Resident memory in MB."""
         return _status(self._process.pid, "VmRSS") / 1024

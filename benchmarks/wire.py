@@ -75,6 +75,7 @@ class Timing(NamedTuple):
     p99: float
     """Milliseconds."""
     errors: int
+    count: int
 
 
 class Pool:
@@ -83,6 +84,12 @@ class Pool:
     def __init__(self, address: Address, connections: int) -> None:
         self._address = address
         self._count = connections
+
+    def fill(self, requests: Iterator[bytes]) -> None:
+        """Send requests that prepare a measure: all must succeed."""
+        timing = asyncio.run(self.run(requests))
+        if timing.errors:
+            raise RuntimeError(f"{timing.errors} of {timing.count} requests failed that prepare the measure")
 
     async def run(self, requests: Iterator[bytes], accept: Callable[[int], bool] = lambda code: code < 300) -> Timing:
         """Send all requests; answers with a code that `accept` refuses are counted as errors."""
@@ -107,6 +114,7 @@ class Pool:
             latencies[len(latencies) // 2] * 1000,
             latencies[int(len(latencies) * 0.99)] * 1000,
             sum(worker.errors for worker in workers),
+            len(latencies),
         )
 
 
