@@ -14,6 +14,7 @@ from kybern.api.node import RuntimeClass as RuntimeClassKind
 from kybern.api.scheduling import PriorityClass
 from kybern.api.storage import StorageClass
 from kybern.clock import VirtualClock
+from kybern.config import ConfigError
 from kybern_admission_builtin import Options, chain
 from kybern_admission_builtin.access import Access
 from kybern_admission_builtin.certificates import (
@@ -610,7 +611,7 @@ def test_plugins_are_on_as_upstream_has_them_and_can_be_switched() -> None:
     ]  # fmt: skip
     assert "OwnerReferencesPermissionEnforcement" in names(enable=("OwnerReferencesPermissionEnforcement",))
     assert "Priority" not in names(disable=("Priority",))
-    with pytest.raises(ValueError, match="no admission plugin is named 'Prioriti'"):
+    with pytest.raises(ConfigError, match="disable: no admission plugin is named 'Prioriti'"):
         names(disable=("Prioriti",))
 
 

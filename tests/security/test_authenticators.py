@@ -202,3 +202,21 @@ async def test_nobody_is_let_in_for_some_paths_only(
 ) -> None:
     user = await AnonymousAuthenticator(paths).authenticate(credentials)
     assert user == (ANONYMOUS if known else None)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, r"api.token_file: .*tokens.csv: No such file"), ("a,b", r"api.token_file: .*tokens.csv, line 1: expected")],
+)
+async def test_a_cluster_with_a_bad_token_file_does_not_start(tmp_path: Path, content: str | None, why: str) -> None:
+    from kybern.cluster.cluster import running
+    from kybern.config import APIConfig, Config, ConfigError, StoreConfig
+    from kybern.plugins import PluginError
+
+    file = tmp_path / "tokens.csv"
+    if content:
+        file.write_text(content)
+    config = Config(name="test", api=APIConfig(port=0, token_file=str(file)), store=StoreConfig(driver="memory"))
+    with pytest.raises((ConfigError, PluginError), match=why):
+        async with running(config, clock=VirtualClock()):
+            pass

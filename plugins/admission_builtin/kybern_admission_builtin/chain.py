@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kybern.apiserver.admission import Admission
+from kybern.config import ConfigError
 from kybern.reconcile.lookup import Lookup
 from kybern_admission_builtin import certificates
 from kybern_admission_builtin.access import Access
@@ -33,12 +34,14 @@ OFF_BY_DEFAULT = frozenset({OwnerReferencesPermissionEnforcement.name})
 
 
 def build(start: Start, options: Options) -> list[Admission]:
-    """Every plugin that is on; ValueError for a name that none has."""
+    """Every plugin that is on; ConfigError for a name that none has."""
     plugins = _all(start, options)
     names = {plugin.name for plugin in plugins}
     if unknown := sorted({*options.enable, *options.disable} - names):
         known = ", ".join(sorted(names))
-        raise ValueError(f"plugins.admission_builtin: no admission plugin is named {unknown[0]!r}; there are {known}")
+        setting = "enable" if unknown[0] in options.enable else "disable"
+        why = f"no admission plugin is named {unknown[0]!r}; there are {known}"
+        raise ConfigError(f"plugins.admission_builtin.{setting}: {why}")
     on = ((names - OFF_BY_DEFAULT) | set(options.enable)) - set(options.disable)
     return [plugin for plugin in plugins if plugin.name in on]
 

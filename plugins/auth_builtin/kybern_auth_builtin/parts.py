@@ -12,6 +12,8 @@ import attrs
 from kybern.apiserver.authentication import Authenticator
 from kybern.apiserver.reviews import Review
 from kybern.apiserver.routes import Route
+from kybern.apiserver.user import User
+from kybern.config import ConfigError
 from kybern.reconcile.lookup import Lookup
 from kybern_auth_builtin.access_reviews import access_reviews
 from kybern_auth_builtin.anonymous import AnonymousAuthenticator
@@ -64,7 +66,7 @@ def _make_tokens(start: Start) -> _Tokens:
         return Lookup(start.client, start.informers.informer(kind), kind)
 
     options: Options = start.options("auth_builtin")
-    trusted = [Path(file).read_bytes() for file in options.trusted_key_files]
+    trusted = [_read(file, "plugins.auth_builtin.trusted_key_files") for file in options.trusted_key_files]
     return _Tokens(
         TokenKeys(start.pki.service_account_key, trusted),
         options,
@@ -76,6 +78,22 @@ def _make_tokens(start: Start) -> _Tokens:
     )
 
 
+def _read(file: str, setting: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{setting}: {file}: {error.strerror}") from None
+
+
+def _users(file: str) -> dict[str, User]:
+    try:
+        return read_token_file(Path(file))
+    except OSError as error:
+        raise ConfigError(f"api.token_file: {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"api.token_file: {error}") from None
+
+
 def authenticators(start: Start) -> Iterator[Authenticator]:
     """Every way to prove an identity."""
     shared = _tokens(start)
@@ -83,7 +101,7 @@ def authenticators(start: Start) -> Iterator[Authenticator]:
     checker = TokenChecker(shared.accounts, shared.pods, shared.secrets, shared.nodes)
     yield CertificateAuthenticator(start.clock)
     if start.config.api.token_file:
-        yield TokenFileAuthenticator(read_token_file(Path(start.config.api.token_file)), shared.audiences)
+        yield TokenFileAuthenticator(_users(start.config.api.token_file), shared.audiences)
     yield ServiceAccountAuthenticator(shared.keys, checker, start.clock, issuers, shared.audiences)
     yield BootstrapTokenAuthenticator(shared.secrets, start.clock, shared.audiences)
     yield AnonymousAuthenticator(tuple(shared.options.anonymous_paths))
