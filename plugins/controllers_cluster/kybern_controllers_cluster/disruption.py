@@ -154,9 +154,9 @@ class DisruptionController(Controller):
     def _tell_unmanaged(self, budget: Any) -> None:
         selector = selectors.from_label_selector(budget.spec.selector)
         text = (
-            f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a "
-            "result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account "
-            'for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
+            f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. "
+            "As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
+            'behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
         )
         self.events.event(budget, "Warning", "UnmanagedPods", text)
 
