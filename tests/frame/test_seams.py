@@ -201,7 +201,7 @@ async def test_a_plugin_on_every_seam_takes_part(loaded):
             from kybern.api.core import Secret
 
             await client.as_user(User("letter-writer")).list(Secret, "default")
-    assert SEEN[-1] == "stopping seams"
+    assert "stopping seams" in SEEN
 
 
 def test_seams_whose_drivers_come_later_take_registrations(loaded):
