@@ -251,3 +251,18 @@ async def test_no_more_revisions_are_kept_than_allowed(cached: Fixture) -> None:
         await cached.put("a", x=str(i))
     await cached.clock.advance(11)
     assert cached.store.oldest == cached.store.revision - 10
+
+
+async def test_objects_whose_time_is_over_are_deleted(cached: Fixture) -> None:
+    end = cached.clock.now() + 100
+    notes = await cached.cache.add(
+        "/registry/notes/", CODEC, expires=lambda obj: end if obj.data["keep"] == "no" else end * 2
+    )
+    for i in range(resource.LOOK_AT_ONCE + 20):
+        await notes.create(config_map(f"n{i:04}", "default", keep="no" if i % 100 else "yes"))
+    watch = await notes.watch(resource_version=str(cached.cache.revision))
+    await cached.clock.advance(65)
+    assert len(notes) == resource.LOOK_AT_ONCE + 20
+    await cached.clock.advance(65)
+    assert [item.key[-5:] for item in (await notes.list()).items] == [f"n{i:04}" for i in range(0, 520, 100)]
+    assert {event.type for event in watch.queue} == {"DELETED"} and len(watch.queue) == 520 - 6

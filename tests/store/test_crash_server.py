@@ -77,11 +77,15 @@ def launch(home: Path, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "KYBERN_HOME": str(home)})
 
 
+def written(file: Path) -> bool:
+    return file.exists()
+
+
 async def ready(kubeconfig: Path, process: subprocess.Popen[bytes]) -> HTTPClient:
     """A client, once the server says that it is ready."""
     while True:
         assert process.poll() is None, "the server ended by itself"
-        if os.path.exists(kubeconfig):
+        if written(kubeconfig):
             client = HTTPClient(load(kubeconfig), timeout=10)
             with contextlib.suppress(StatusError):
                 if (await client.raw("GET", "/readyz"))[0] == 200:
@@ -102,14 +106,14 @@ async def write(client: HTTPClient, name: str, told: Told) -> None:
             try:
                 current = await client.get(ConfigMap, name, "default")
                 told.note(current)
-                written = await client.update(
+                stored = await client.update(
                     counter(name, int(current.data["count"]) + 1, current.metadata.resourceVersion)
                 )
             except StatusError as error:
                 if error.reason != "NotFound":
                     raise
-                written = await client.create(counter(name, 1))
-            told.acknowledge(written)
+                stored = await client.create(counter(name, 1))
+            told.acknowledge(stored)
         except StatusError as error:
             if error.reason not in ("Conflict", "AlreadyExists"):
                 return

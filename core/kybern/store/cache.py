@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from kybern.clock import Clock
 from kybern.store.interface import Commit, Compacted, Store, StoreError
 from kybern.store.items import Codec, Event, Item
+from kybern.store.listing import Listing
 from kybern.store.paging import too_large
-from kybern.store.resource import Listing, ResourceCache, Write
+from kybern.store.resource import ResourceCache, Write
 from kybern.store.watcher import Watcher, too_old
 
 __all__ = ["Codec", "Event", "Item", "Listing", "ResourceCache", "WatchCache", "Watcher"]
@@ -105,14 +107,15 @@ class WatchCache:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def add(self, prefix: str, codec: Codec) -> ResourceCache:
-        """Serve the keys below `prefix` from now on."""
+    async def add(self, prefix: str, codec: Codec, *, expires: Callable[[Any], float] | None = None) -> ResourceCache:
+        """Serve the keys below `prefix` from now on. `expires` tells when an object may be deleted because nobody
+        needs it any longer (Events), in seconds since the epoch; that is looked after about every minute."""
         if not prefix.endswith("/"):
             raise ValueError(f"{prefix!r} must end in a slash")
         for other in self._resources:
             if other.startswith(prefix) or prefix.startswith(other):
                 raise ValueError(f"{prefix!r} overlaps {other!r}")
-        resource = self._resources[prefix] = ResourceCache(self, prefix, codec)
+        resource = self._resources[prefix] = ResourceCache(self, prefix, codec, expires)
         if self._running:
             await self._load(resource)
         return resource
@@ -201,13 +204,20 @@ class WatchCache:
         while True:
             await self._clock.sleep(TICK)
             ticks += 1
-            if ticks % BOOKMARK_TICKS == 0:
-                for resource in tuple(self._resources.values()):
-                    resource.send_bookmarks(self.revision)
             try:
+                if ticks % BOOKMARK_TICKS == 0:
+                    await self._each_minute()
                 await self._compact()
             except StoreError as error:
-                log.warning("history could not be compacted: %s", error)
+                log.warning("the store could not be tidied up, which is tried again: %s", error)
+
+    async def _each_minute(self) -> None:
+        for resource in tuple(self._resources.values()):
+            resource.send_bookmarks(self.revision)
+        for resource in tuple(self._resources.values()):
+            for keys in resource.expired(self._clock.now()):
+                await asyncio.gather(*(resource.drop(key) for key in keys))
+                await self._clock.sleep(0)
 
     async def _compact(self) -> None:
         """Forget history that is older than what is kept by time, or more than is kept by number."""

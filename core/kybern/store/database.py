@@ -22,6 +22,7 @@ from kybern.store.snapshot import Snapshot
 
 __all__ = [
     "Lock",
+    "Row",
     "connect",
     "create",
     "error_code",
@@ -37,6 +38,9 @@ __all__ = [
 APPLICATION_ID = 0x4B594252
 """`KYBR`, in the header of every file of ours."""
 VERSION = 1
+
+Row = tuple[int, str, bytes | None, int, int | None]
+"""A line of the log: id, key, value (None: deleted), revision of the create, revision it supersedes."""
 
 LAYOUT = f"""
 CREATE TABLE log (

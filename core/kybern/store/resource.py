@@ -8,36 +8,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from sortedcontainers import SortedDict
 
 from kybern.api.errors import StatusError
-from kybern.store.interface import Change, Commit, Compacted, Entry, Op
+from kybern.store.interface import Change, Commit, Compacted, CompareFailed, Entry, Op
 from kybern.store.items import Codec, Event, Item, bookmark
-from kybern.store.paging import continue_token, parse_revision, wanted, wanted_list_gone
+from kybern.store.listing import Listing, page
+from kybern.store.paging import parse_revision, wanted, wanted_list_gone
 from kybern.store.watcher import Watcher, too_old
 
 if TYPE_CHECKING:
     from kybern.store.cache import WatchCache
 
-__all__ = ["Listing", "ResourceCache", "Write"]
+__all__ = ["ResourceCache", "Write"]
 
+LOOK_AT_ONCE = 500
 WINDOW = 1024
 """Events of a resource kept in memory; older ones are read from the store when asked for."""
-
-
-@attrs.frozen
-class Listing:
-    """A list, or one page of it, exact at `revision`."""
-
-    items: list[Item]
-    revision: int
-    continue_: str = ""
-    """Token of the next page; empty on the last."""
-    remaining: int | None = None
-    """How many objects follow after this page, when that is known (no predicate)."""
 
 
 class Write:
@@ -54,10 +44,13 @@ class Write:
 class ResourceCache:
     """All objects of one resource. Get it from `WatchCache.add`."""
 
-    def __init__(self, cache: WatchCache, prefix: str, codec: Codec) -> None:
+    def __init__(
+        self, cache: WatchCache, prefix: str, codec: Codec, expires: Callable[[Any], float] | None = None
+    ) -> None:
         self.prefix = prefix
         self.codec = codec
         self._cache = cache
+        self._expires = expires
         self._items: SortedDict[str, Item] = SortedDict()
         self._window: deque[Event] = deque()
         self._window_start = 0
@@ -144,7 +137,7 @@ class ResourceCache:
             found, total = await self._state(first, end, revision)
         except Compacted:
             raise wanted_list_gone(bool(continue_)) from None
-        return _page(self.prefix, found, total, predicate, limit, revision)
+        return page(self.prefix, found, total, predicate, limit, revision)
 
     def _bounds(self, namespace: str, name: str) -> tuple[str, str]:
         """First key of what is asked for, and the first key after it."""
@@ -362,6 +355,22 @@ class ResourceCache:
             for watcher in tuple(group):
                 watcher.end(error)
 
+    def expired(self, now: float) -> Iterator[Sequence[str]]:
+        """Keys of objects whose time is over, in pieces that are looked for one after the other."""
+        expires = self._expires
+        if expires is None:
+            return
+        items = list(self._items.values())
+        for start in range(0, len(items), LOOK_AT_ONCE):
+            yield [item.key for item in items[start : start + LOOK_AT_ONCE] if expires(item.object) <= now]
+
+    async def drop(self, key: str) -> None:
+        """Remove an object, unless somebody changes or removes it first."""
+        item: Item | None = self._items.get(key)
+        if item is not None:
+            with suppress(CompareFailed):
+                await self._cache.store.commit([Op(key, None, item.revision)])
+
     def mutated(self) -> Sequence[str]:
         """Keys whose shared Struct somebody has changed, which nobody may (a check for tests)."""
         return [key for key, item in self._items.items() if item.mutated()]
@@ -373,27 +382,3 @@ def _push(watcher: Watcher, event: Event) -> None:
         watcher.push(event)
     except Exception as error:
         watcher.end(StatusError.internal(f"watch: {error}"))
-
-
-def _page(
-    prefix: str,
-    found: Iterable[Item],
-    total: int,
-    predicate: Callable[[Any], bool] | None,
-    limit: int,
-    revision: int,
-) -> Listing:
-    """The first `limit` matching items of those found."""
-    if not limit:
-        return Listing([i for i in found if predicate is None or predicate(i.object)], revision)
-    rest, seen, items = iter(found), 0, []
-    for item in rest:
-        seen += 1
-        if predicate is None or predicate(item.object):
-            items.append(item)
-        if len(items) == limit:
-            break
-    if next(rest, None) is None:
-        return Listing(items, revision)
-    remaining = total - seen if predicate is None else None
-    return Listing(items, revision, continue_token(revision, items[-1].key[len(prefix) :] + "\0"), remaining)

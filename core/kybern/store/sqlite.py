@@ -10,32 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import sqlite3
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
 from kybern.clock import Clock
 from kybern.store import database
-from kybern.store.database import row_id
-from kybern.store.index import MAX_OPS, Index, decide, prefix_end
+from kybern.store.batch import Batch, Request
+from kybern.store.database import Row, row_id
+from kybern.store.index import MAX_OPS, Index, prefix_end
 from kybern.store.interface import Change, Commit, Entry, Op, StoreError
-from kybern.store.local import Decided, LocalStore
+from kybern.store.local import LocalStore
 from kybern.store.snapshot import Snapshot
+from kybern.store.writer import Writer
 
 __all__ = ["SqliteOptions", "SqliteStore"]
 
 MAX_BATCH = 512
-SWITCH_SECONDS = 0.0005
-"""How long the writer waits at most for a busy event loop to lend it the interpreter (Python's default: 5 ms)."""
 COMPACT_ROWS = 500
 """Log rows that one compaction step looks at; steps alternate with batches of commits."""
 
@@ -59,7 +56,6 @@ WHERE new.id >= ? AND new.id < ? AND new.key >= ? AND new.key < ? ORDER BY new.i
 STEP = "SELECT id, key, previous, value IS NULL FROM log WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
 DROP = "DELETE FROM log WHERE id >= ? AND id < ? AND key = ?"
 
-Row = tuple[int, str, bytes | None, int, int | None]
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -74,113 +70,8 @@ class SqliteOptions:
     """Pages in the write-ahead log after which sqlite folds it into the file."""
 
 
-class _Request(NamedTuple):
-    ops: Sequence[Op]
-    done: asyncio.Future[int]
-
-
-class _Batch:
-    """Commits decided together: each sees those before it, none is durable yet."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-        self._pending: dict[str, Entry | None] = {}
-        self.revision = index.revision
-        self.decided: list[Decided] = []
-        self.rows: list[Row] = []
-        self.outcomes: list[tuple[asyncio.Future[int], int | StoreError]] = []
-
-    def _lookup(self, key: str) -> Entry | None:
-        return self._pending[key] if key in self._pending else self._index.get(key)
-
-    def decide(self, request: _Request) -> None:
-        """Add a request's changes and its outcome, should the batch become durable."""
-        try:
-            changes = decide(request.ops, self._lookup, self.revision + 1)
-        except StoreError as error:
-            self.outcomes.append((request.done, error))
-            return
-        if changes:
-            self.revision += 1
-            self._add(changes)
-        self.outcomes.append((request.done, self.revision))
-
-    def _add(self, changes: list[tuple[Change, Entry | None]]) -> None:
-        revision = self.revision
-        self.decided.append((revision, changes))
-        for place, (change, old) in enumerate(changes):
-            key, value = change.key, change.value
-            created, previous = (old.created, old.revision) if old else (revision, None)
-            self.rows.append((row_id(revision, place), key, value, created, previous))
-            self._pending[key] = None if value is None else Entry(key, value, revision, created)
-
-    def fail(self, error: StoreError) -> None:
-        """Nothing of this batch happened, so no outcome that builds on it holds."""
-        for done, _ in self.outcomes:
-            if not done.done():
-                done.set_exception(error)
-
-    def settle(self) -> None:
-        """Tell the callers how it went."""
-        for done, outcome in self.outcomes:
-            if done.done():
-                continue
-            if isinstance(outcome, StoreError):
-                done.set_exception(outcome)
-            else:
-                done.set_result(outcome)
-
-
 def _insert(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
     db.execute(INSERT + ",".join([ROW] * len(rows)), list(chain.from_iterable(rows)))
-
-
-class _Writer:
-    """The one thread that writes: runs jobs in their order and reports each to the event loop."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any, StoreError | None], None]] | None]
-        self._jobs = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="kybern-store-writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[], Any], report: Callable[[Any, StoreError | None], None]) -> None:
-        """Run the job; then `report(result, error)` on the event loop."""
-        self._jobs.put((job, report))
-
-    async def call(self, job: Callable[[], T]) -> T:
-        """Run the job and wait for it."""
-        done: asyncio.Future[T] = self._loop.create_future()
-
-        def report(result: Any, error: StoreError | None) -> None:
-            if done.done():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(result)
-
-        self.submit(job, report)
-        return await done
-
-    def stop(self) -> None:
-        """End the thread once it has done all it was given."""
-        self._jobs.put(None)
-
-    def _run(self) -> None:
-        while (task := self._jobs.get()) is not None:
-            job, report = task
-            result, error = None, None
-            try:
-                result = job()
-            except StoreError as failure:
-                error = failure
-            except Exception as failure:
-                error = StoreError(f"the store failed: {failure!r}")
-                error.__cause__ = failure
-            with suppress(RuntimeError):  # the loop is gone: nobody is left to tell
-                self._loop.call_soon_threadsafe(report, result, error)
 
 
 class SqliteStore(LocalStore):
@@ -195,20 +86,19 @@ class SqliteStore(LocalStore):
         self._options: SqliteOptions = options or SqliteOptions()
         self._file = path / "state.db"
         self._lock = database.Lock(self._file)
-        self._queue: list[_Request] = []
+        self._queue: list[Request] = []
         self._busy = False
         self._closing = False
         self._broken: StoreError | None = None
         self._idle: asyncio.Future[None] | None = None
         self._db: sqlite3.Connection
-        self._writer: _Writer
+        self._writer: Writer
         self._readers: ThreadPoolExecutor
         self._reader: sqlite3.Connection | None = None
 
     async def start(self) -> None:
         await asyncio.to_thread(self._open_file)
-        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
-        self._writer = _Writer()
+        self._writer = Writer()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="kybern-store-reader")
         self._open = True
 
@@ -276,7 +166,7 @@ class SqliteStore(LocalStore):
         if self._broken is not None:
             raise StoreError(str(self._broken)) from self._broken
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Request(ops, done))
+        self._queue.append(Request(ops, done))
         if not self._busy:
             self._next_batch()
         return await done
@@ -285,7 +175,7 @@ class SqliteStore(LocalStore):
         """Decide on what has queued up and hand it to the writer."""
         while self._queue and not self._busy:
             requests, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
-            batch = _Batch(self._index)
+            batch = Batch(self._index)
             for request in requests:
                 batch.decide(request)
             if not batch.rows:
@@ -295,7 +185,7 @@ class SqliteStore(LocalStore):
         if self._idle is not None and not self._busy and not self._idle.done():
             self._idle.set_result(None)
 
-    def _submit(self, batch: _Batch) -> None:
+    def _submit(self, batch: Batch) -> None:
         self._busy = True
         self._writer.submit(lambda: self._write(batch.rows), lambda _, error: self._written(batch, error))
 
@@ -323,7 +213,7 @@ class SqliteStore(LocalStore):
                     db.execute("ROLLBACK")
                 raise
 
-    def _written(self, batch: _Batch, error: StoreError | None) -> None:
+    def _written(self, batch: Batch, error: StoreError | None) -> None:
         """The disk has a batch, or has refused it."""
         self._busy = False
         if error is not None:
@@ -335,7 +225,7 @@ class SqliteStore(LocalStore):
         self._publish(batch.decided)
         batch.settle()
 
-    def _refused(self, batch: _Batch, error: StoreError) -> None:
+    def _refused(self, batch: Batch, error: StoreError) -> None:
         """A full disk may get room again. After any other failure nobody knows what the disk holds: stop
         writing until a restart has read it back."""
         batch.fail(error)
