@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from kybern.clock import VirtualClock
 from kybern.cluster import issue
-from kybern.cluster.cluster import Cluster
+from kybern.cluster.cluster import Cluster, running
 from kybern.cluster.pki import KeyPair
+from kybern.cluster.state import Record
 from kybern.config import APIConfig, Config, NodesConfig, StoreConfig
 from tests.security.test_pki import request as certificate_request
 
@@ -387,6 +390,22 @@ async def check_pod_secret(admin: Caller, node: Caller) -> None:
     runs = Caller(admin.cluster, token=answer["status"]["token"])
     me = await runs.made("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
     assert me["status"]["userInfo"]["extra"]["authentication.kubernetes.io/pod-name"] == ["p"]
+
+
+async def test_rights_and_tokens_hold_from_the_first_moment_of_a_new_start(tmp_path: Path) -> None:
+    config = Config(name="test", api=APIConfig(port=0), nodes=NodesConfig(count=0))
+    clock = VirtualClock()
+    async with running(config, state_dir=tmp_path / "state", clock=clock) as cluster:
+        admin = Caller(cluster, cluster.pki.admin)
+        await settled(admin)
+        await grant(admin, "jane", rule("list", "pods"))
+        bot = await token(admin)
+        jane = cluster.pki.issue_client("jane")
+        cluster.state.write(Record(name="test"))
+    async with running(config, state_dir=tmp_path / "state", clock=clock) as cluster:
+        assert await Caller(cluster, jane).code(f"{CORE}/pods") == 200
+        assert await Caller(cluster, jane).code(f"{CORE}/secrets") == 403
+        assert await Caller(cluster, token=bot).code("/api") == 200
 
 
 def bare_request(key: Any, common_name: str, organization: str) -> bytes:

@@ -85,6 +85,7 @@ def kybern_routes(start: Start) -> Iterable[Route]:
 
 @hookimpl
 def kybern_bootstrap(start: Start) -> Iterable[Callable[[Client], Awaitable[None]]]:
+    from kybern_auth_builtin.parts import informed
     from kybern_auth_builtin.reconcile_policy import reconcile_policy
 
-    return [reconcile_policy]
+    return [reconcile_policy, informed(start)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -28,11 +28,12 @@ from kybern_auth_builtin.token_keys import TokenKeys
 from kybern_auth_builtin.token_request import TokenIssuer
 
 if TYPE_CHECKING:
+    from kybern.client.interface import Client
     from kybern.cluster.start import Start
     from kybern.reconcile.informers import Informers
     from kybern_auth_builtin import Options
 
-__all__ = ["authenticators", "reviews", "routes"]
+__all__ = ["authenticators", "informed", "reviews", "routes"]
 
 
 @attrs.frozen
@@ -121,6 +122,20 @@ def reviews(start: Start) -> list[Review]:
         shared.options.stretch_tokens,
     )
     return [*access_reviews(), *identity_reviews(shared.audiences), Review("serviceaccounts/token", issuer.answer)]
+
+
+def informed(start: Start) -> Callable[[Client], Awaitable[None]]:
+    """Returns when authorization knows what was there before: nobody is refused because we have only just started."""
+
+    async def wait(client: Client) -> None:
+        from kybern.api.core import ServiceAccount
+        from kybern.api.rbac import ClusterRole, ClusterRoleBinding, Role, RoleBinding
+
+        kinds: tuple[type[Any], ...] = (ServiceAccount, Role, ClusterRole, RoleBinding, ClusterRoleBinding)
+        for kind in kinds:
+            await start.informers.informer(kind).synced()
+
+    return wait
 
 
 def routes(start: Start) -> list[Route]:

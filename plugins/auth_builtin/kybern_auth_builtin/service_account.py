@@ -53,7 +53,10 @@ class ServiceAccountAuthenticator(Authenticator):
             raise StatusError.unauthorized() from error
 
     async def _read(self, token: str) -> Claimed | None:
-        """The claims of a token with a good signature, remembered; None when another issuer's."""
+        """The claims of a token with a good signature; None when another issuer's.
+
+        They are remembered, for a client shows the same token with every request; whether they hold is not.
+        """
         issuer = (peek(token) or {}).get("iss")
         if not isinstance(issuer, str) or issuer not in self._issuers:
             return None
