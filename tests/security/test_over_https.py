@@ -15,7 +15,7 @@ from kybern.clock import VirtualClock
 from kybern.cluster import issue
 from kybern.cluster.cluster import Cluster, running
 from kybern.cluster.pki import KeyPair
-from kybern.cluster.state import Record
+from kybern.cluster.state import Record, State
 from kybern.config import APIConfig, Config, NodesConfig, StoreConfig
 from tests.security.test_pki import request as certificate_request
 
@@ -395,13 +395,13 @@ async def check_pod_secret(admin: Caller, node: Caller) -> None:
 async def test_rights_and_tokens_hold_from_the_first_moment_of_a_new_start(tmp_path: Path) -> None:
     config = Config(name="test", api=APIConfig(port=0), nodes=NodesConfig(count=0))
     clock = VirtualClock()
+    State(tmp_path / "state").write(Record(name="test"))
     async with running(config, state_dir=tmp_path / "state", clock=clock) as cluster:
         admin = Caller(cluster, cluster.pki.admin)
         await settled(admin)
         await grant(admin, "jane", rule("list", "pods"))
         bot = await token(admin)
         jane = cluster.pki.issue_client("jane")
-        cluster.state.write(Record(name="test"))
     async with running(config, state_dir=tmp_path / "state", clock=clock) as cluster:
         assert await Caller(cluster, jane).code(f"{CORE}/pods") == 200
         assert await Caller(cluster, jane).code(f"{CORE}/secrets") == 403
