@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import ssl
@@ -232,3 +233,18 @@ async def test_a_certificate_of_another_ca_is_turned_away(port: int, tmp_path: P
     with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
         await intrude()
     assert (await wire.ask("GET", "/livez"))[0] == 200
+
+
+@pytest.mark.parametrize("count", [100, 101, 250, 301])
+async def test_a_long_list_is_written_in_pieces_and_whole(api: Api, wire: Wire, count: int) -> None:
+    for i in range(count):
+        await api.create(CONFIG_MAPS, {"metadata": {"name": f"m{i:04}"}, "data": {"k": "x" * (i * 7 % 500)}})
+    code, headers, body = await wire.ask("GET", CONFIG_MAPS)
+    listed = json.loads(body)
+    assert (code, int(headers["Content-Length"])) == (200, len(body))
+    assert [item["metadata"]["name"] for item in listed["items"]] == [f"m{i:04}" for i in range(count)]
+    assert await api.get(CONFIG_MAPS) == listed
+    assert (await wire.ask("HEAD", CONFIG_MAPS))[1]["Content-Length"] == str(len(body))
+    packed = await wire.ask("GET", CONFIG_MAPS, extra="Accept-Encoding: gzip\r\n")
+    assert json.loads(gzip.decompress(packed[2]) if "Content-Encoding" in packed[1] else packed[2]) == listed
+    assert (await wire.ask("GET", "/livez"))[2] == b"ok"

@@ -165,6 +165,15 @@ async def test_a_client_that_does_not_read_gets_every_event_in_the_end(api: Api,
     assert seen == [f"m{i:03}" for i in range(count)]
 
 
+async def test_a_large_beginning_arrives_whole(api: Api, connection: Connection) -> None:
+    """More than goes out in one write is queued when the watch begins, and nothing changes afterwards."""
+    for i in range(40):
+        await api.create(CONFIG_MAPS, {"metadata": {"name": f"m{i:03}"}, "data": {"k": "x" * 100_000}})
+    async with connection.watch(f"{CONFIG_MAPS}?watch=1") as response:
+        seen = [json.loads(await _long_line(response))["object"]["metadata"]["name"] for _ in range(40)]
+    assert seen == [f"m{i:03}" for i in range(40)]
+
+
 async def _long_line(response: aiohttp.ClientResponse) -> bytes:
     pieces = []
     while not pieces or not pieces[-1].endswith(b"\n"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from kybern.apiserver.negotiate import Media
 from kybern.apiserver.operation import Written
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource
-from kybern.apiserver.response import JSON, Response
+from kybern.apiserver.response import JSON, PiecedResponse, Response
 from kybern.apiserver.tables import Tables, partial
 from kybern.store.cache import Item, Listing
 
@@ -24,6 +25,7 @@ __all__ = ["Encoding", "compressed", "plain", "success"]
 
 _YAML = "application/yaml"
 _COMPRESS_FROM = 128 * 1024
+_PIECE = 100
 _INCLUDES = ("None", "Metadata", "Object")
 
 
@@ -68,6 +70,8 @@ class Encoding:
             body = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/%b","metadata":%b,"items":[%b]}' % (
                 media.version.encode(), metadata, b",".join(partial(resource.object(i), media.version) for i in items)
             )  # fmt: skip
+        elif len(items) > _PIECE and not (media.yaml or media.pretty):
+            return _in_pieces(resource, items, metadata)
         else:
             body = list_body(resource, [resource.json(i) for i in items], metadata)
         return _finish(200, body, media)
@@ -79,6 +83,24 @@ def list_body(resource: Resource, items: list[bytes], metadata: bytes) -> bytes:
     start = len(head)
     joined = b",{".join([i[start:] if i.startswith(head) else i[1:] for i in items])
     return b'%b%b,"items":[%b]}' % (resource.list_head, metadata, b"{" + joined if items else b"")
+
+
+def _in_pieces(resource: Resource, items: list[Item], metadata: bytes) -> PiecedResponse:
+    """A long list, joined a hundred items at a time."""
+    start = len(resource.head)
+    opening = b'%b%b,"items":[' % (resource.list_head, metadata)
+    # Between the items stands `,{` in place of what every encoded object begins with.
+    length = len(opening) + sum(len(resource.json(item)) for item in items) - len(items) * (start - 2) - 1 + 2
+
+    def pieces() -> Iterator[bytes]:
+        between = opening + b"{"
+        for at in range(0, len(items), _PIECE):
+            some = [memoryview(resource.json(item))[start:] for item in items[at : at + _PIECE]]
+            yield between + b",{".join(some)
+            between = b",{"
+        yield b"]}"
+
+    return PiecedResponse(200, length, pieces)
 
 
 def _list_metadata(revision: str, continue_: str = "", remaining: int | None = None) -> bytes:
@@ -131,7 +153,8 @@ def success(details: dict[str, Any] | None = None, code: int = 200, **more: Any)
 
 async def compressed(request: Request, response: Response) -> Response:
     """Large answers are gzipped for those who accept it, off the event loop."""
-    if len(response.body) < _COMPRESS_FROM or request.method != "GET" or response.content_type not in (JSON, _YAML):
+    size = response.length if isinstance(response, PiecedResponse) else len(response.body)
+    if size < _COMPRESS_FROM or request.method != "GET" or response.content_type not in (JSON, _YAML):
         return response
     if response.headers and "Content-Encoding" in response.headers:
         return response

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 from kybern.apiserver.body import LIMIT, too_large
 from kybern.apiserver.pipeline import Pipeline
 from kybern.apiserver.request import Request
-from kybern.apiserver.response import Response
+from kybern.apiserver.response import PiecedResponse, Response
 from kybern.clock import Clock
 
 __all__ = ["Listener"]
@@ -145,7 +145,10 @@ class Wire(web.StreamResponse):
             return None
         # A body that nobody has read stays in the connection; only an end of the connection is sure to skip it.
         self._lasting = request.keep_alive and (not request.can_read_body or request.content.is_eof())
-        head = _head(answer, self._request, self._lasting)
+        if isinstance(answer, PiecedResponse):
+            await self._write_pieces(answer, request, transport)
+            return None
+        head = _head(answer, self._request, self._lasting, len(answer.body))
         if request.method == "HEAD" or answer.status in (204, 304):
             transport.write(head)
             return None
@@ -157,18 +160,28 @@ class Wire(web.StreamResponse):
         await request._payload_writer.drain()
         return None
 
+    async def _write_pieces(self, answer: PiecedResponse, request: web.BaseRequest, transport: Any) -> None:
+        transport.write(_head(answer, self._request, self._lasting, answer.length))
+        if request.method == "HEAD":
+            return
+        for piece in answer.pieces():
+            transport.write(piece)
+            # The transport sends when the loop turns; a drain alone would wait only for a full buffer.
+            await asyncio.sleep(0)  # noqa: TID251
+            await request._payload_writer.drain()
+
     async def write_eof(self, data: bytes = b"") -> None:
         """All is written."""
 
 
-def _head(answer: Response, request: Request, keep_alive: bool) -> bytes:
+def _head(answer: Response, request: Request, keep_alive: bool, length: int) -> bytes:
     headers = answer.headers or _NONE
     text = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\n"
     if "Cache-Control" not in headers:
         text += "Cache-Control: no-cache, private\r\n"
     if answer.status not in (204, 304):
         # Caches take over what a 304 says about a body, so it says nothing.
-        text += f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
+        text += f"Content-Type: {answer.content_type}\r\nContent-Length: {length}\r\n"
     for name, value in headers.items():
         text += f"{name}: {_one_line(value)}\r\n"
     for warning in request.warnings:

@@ -74,7 +74,7 @@ class Pipeline:
         try:
             self._authorization(request)
             answer = await self._dispatch(request)
-            if type(answer) is Response and len(answer.body) > _LARGE:
+            if isinstance(answer, Response) and (type(answer) is not Response or len(answer.body) > _LARGE):
                 answer = await compressed(request, answer)
             return answer
         finally:

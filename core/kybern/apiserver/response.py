@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
 from kybern.api.errors import StatusError
 
-__all__ = ["JSON", "Answer", "Response", "StreamAnswer", "from_error"]
+__all__ = ["JSON", "Answer", "PiecedResponse", "Response", "StreamAnswer", "from_error"]
 
 JSON = "application/json"
 
@@ -26,6 +26,25 @@ class Response:
         self.body = body
         self.content_type = content_type
         self.headers = headers
+
+
+class PiecedResponse(Response):
+    """A large answer whose body is made while it is written, so that the client reads while the server works."""
+
+    __slots__ = ("length", "pieces")
+
+    def __init__(self, status: int, length: int, pieces: Callable[[], Iterator[bytes]]) -> None:
+        """`pieces()` yields the body anew at each call; `length` is what they add up to."""
+        self.status = status
+        self.content_type = JSON
+        self.headers = None
+        self.length = length
+        self.pieces = pieces
+
+    @property
+    def body(self) -> bytes:  # type: ignore[override]  # made on demand
+        """All of it."""
+        return b"".join(self.pieces())
 
 
 class StreamAnswer(Protocol):
