@@ -5,7 +5,7 @@ requests from the OpenAPI document; paths, queries and patches from thin air. Se
 factor to look longer and elsewhere.
 """
 
-# ruff: noqa: E501  # tables of values read better whole
+# tables of values read better whole
 from __future__ import annotations
 
 import asyncio

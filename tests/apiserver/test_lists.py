@@ -1,6 +1,6 @@
 """list: selectors, pages, resource versions, and the forms of an answer."""
 
-# ruff: noqa: E501  # tables of cases read better whole
+# tables of cases read better whole
 from __future__ import annotations
 
 import gzip

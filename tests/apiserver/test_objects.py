@@ -1,6 +1,6 @@
 """create, get, update, patch: metadata, conflicts, dry run, field validation."""
 
-# ruff: noqa: E501  # tables of cases read better whole
+# tables of cases read better whole
 from __future__ import annotations
 
 import uuid

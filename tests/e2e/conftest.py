@@ -28,7 +28,9 @@ class Kubectl:
     folder: Path
     namespace: str = "default"
 
-    def run(self, *arguments: str, stdin: str = "", check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, stdin: str = "", check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """kubectl with these arguments; AssertionError with all it said when it fails and should not."""
         done = subprocess.run(
             [self.program, "--namespace", self.namespace, *arguments],

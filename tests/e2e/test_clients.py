@@ -58,7 +58,9 @@ def test_the_official_client_sees_errors_as_it_expects(official, namespace):
 def test_the_official_dynamic_client(official, namespace):
     dynamic = official.dynamic.DynamicClient(official.client.ApiClient())
     maps = dynamic.resources.get(api_version="v1", kind="ConfigMap")
-    maps.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "d"}, "data": {"a": "b"}}, namespace=namespace)
+    maps.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "d"}, "data": {"a": "b"}}, namespace=namespace
+    )
     assert maps.get(name="d", namespace=namespace).data.a == "b"
 
 

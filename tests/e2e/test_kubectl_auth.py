@@ -28,7 +28,10 @@ def test_whoami_and_can_i(kubectl, reader):
     assert kubectl.run("auth", "can-i", "delete", "pods", "--as", reader, check=False).stdout == "no\n"
     listed = kubectl("auth", "can-i", "--list", "--as", reader)
     assert any(line.split()[0] == "pods" and "[get list watch]" in line for line in listed.splitlines())
-    assert kubectl("auth", "whoami", "--as", "jane", "--as-group", "devs", "-o", "jsonpath={.status.userInfo.username}") == "jane"
+    assert (
+        kubectl("auth", "whoami", "--as", "jane", "--as-group", "devs", "-o", "jsonpath={.status.userInfo.username}")
+        == "jane"
+    )
 
 
 def test_a_refusal_says_who_may_not_do_what(kubectl, reader):
@@ -46,7 +49,9 @@ def test_tokens(kubectl, reader):
     assert "Forbidden" in kubectl.fails(*bare, "get", "secrets")
     assert kubectl.run(*bare, "get", "pods").returncode == 0
     kubectl("delete", "serviceaccount", "reader")
-    assert "Unauthorized" in kubectl.fails(*bare, "get", "pods") or "must be logged in" in kubectl.fails(*bare, "get", "pods")
+    assert "Unauthorized" in kubectl.fails(*bare, "get", "pods") or "must be logged in" in kubectl.fails(
+        *bare, "get", "pods"
+    )
 
 
 def server_of(kubectl) -> tuple[str, ...]:
@@ -69,7 +74,9 @@ rules: [{{apiGroups: [""], resources: [pods], verbs: [get]}}]
 
 def test_certificates_are_approved_and_signed(kubectl, tmp_path):
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "devs"), x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
+    name = x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "devs"), x509.NameAttribute(NameOID.COMMON_NAME, "jane")]
+    )
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     pem = base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode()
     csr = f"jane-{kubectl.namespace}"
@@ -102,5 +109,8 @@ def test_config_contexts(cluster):
     kubectl = cluster.kubectl()
     assert kubectl("config", "current-context") == "e2e\n"
     kubectl("config", "set-context", "other", "--cluster=e2e", "--user=e2e", "--namespace=kube-system")
-    assert "configmap/kube-root-ca.crt" in kubectl.run("--context=other", "get", "configmaps", "-o", "name", "-n", "kube-system").stdout
+    assert (
+        "configmap/kube-root-ca.crt"
+        in kubectl.run("--context=other", "get", "configmaps", "-o", "name", "-n", "kube-system").stdout
+    )
     kubectl("config", "delete-context", "other")

@@ -88,7 +88,14 @@ def test_describe(web):
     ):
         assert line in text
     node = web("describe", "node", "node-1")
-    for word in ("Capacity:", "Allocatable:", "KubeletReady", "Non-terminated Pods:", "Allocated resources:", "PodCIDR:"):
+    for word in (
+        "Capacity:",
+        "Allocatable:",
+        "KubeletReady",
+        "Non-terminated Pods:",
+        "Allocated resources:",
+        "PodCIDR:",
+    ):
         assert word in node
     assert "Type:                     ClusterIP" in web.within("default")("describe", "service", "kubernetes")
 
@@ -116,7 +123,7 @@ def test_explain(kubectl):
     assert "GROUP:      apps" in text and "maxSurge" in text and "DESCRIPTION:" in text
     recursive = kubectl("explain", "pod.spec.containers", "--recursive")
     assert "livenessProbe\t<Probe>" in recursive and "containerPort\t<integer> -required-" in recursive
-    assert "field \"nope\" does not exist" in kubectl.fails("explain", "pod.nope")
+    assert 'field "nope" does not exist' in kubectl.fails("explain", "pod.nope")
 
 
 def test_api_resources_and_versions(kubectl):

@@ -60,7 +60,9 @@ def test_scale(web):
     web("scale", "deployment/web", "--replicas=5")
     web("rollout", "status", "deployment/web", "--timeout=30s")
     web.eventually(*RUNNING, becomes=" ".join(["Running"] * 5))
-    assert "Expected replicas to be 3" in web.fails("scale", "deployment/web", "--current-replicas=3", "--replicas=1").replace("expected", "Expected")
+    assert "Expected replicas to be 3" in web.fails(
+        "scale", "deployment/web", "--current-replicas=3", "--replicas=1"
+    ).replace("expected", "Expected")
     web("scale", "deployment/web", "--replicas=0")
     web.eventually("get", "pods", "-o", "name", becomes="")
 
@@ -84,7 +86,9 @@ def test_set_changes_the_template(web):
 
 def test_expose_makes_a_service_with_endpoints(web):
     web("expose", "deployment", "web", "--port=80", "--target-port=8080")
-    web.eventually("get", "endpointslices", "-o", "jsonpath={.items[*].endpoints[*].conditions.ready}", becomes="true true")
+    web.eventually(
+        "get", "endpointslices", "-o", "jsonpath={.items[*].endpoints[*].conditions.ready}", becomes="true true"
+    )
     assert len(web.json("get", "endpoints", "web")["subsets"][0]["addresses"]) == 2
     assert web("get", "service", "web", "--no-headers").split()[1] == "ClusterIP"
 
@@ -109,5 +113,8 @@ def test_a_deleted_pod_is_replaced(web):
 
 
 def test_waiting_for_conditions(web):
-    assert web("wait", "deployment/web", "--for=condition=Available", "--timeout=10s") == "deployment.apps/web condition met\n"
+    assert (
+        web("wait", "deployment/web", "--for=condition=Available", "--timeout=10s")
+        == "deployment.apps/web condition met\n"
+    )
     assert "timed out" in web.fails("wait", "deployment/web", "--for=condition=Nonsense", "--timeout=1s")

@@ -39,7 +39,9 @@ def test_create_apply_and_diff(kubectl):
 
 def test_apply_prunes_and_sets_the_last_applied(kubectl):
     kubectl("apply", "-f", "-", stdin=CONFIG)
-    assert '"b":"2"' in kubectl("apply", "view-last-applied", "configmap/c", "-o", "json").replace(" ", "").replace("\n", "")
+    assert '"b":"2"' in kubectl("apply", "view-last-applied", "configmap/c", "-o", "json").replace(" ", "").replace(
+        "\n", ""
+    )
 
 
 def test_dry_runs_change_nothing(kubectl):
@@ -60,13 +62,15 @@ def test_the_three_kinds_of_patch(kubectl):
     kubectl("patch", "pod", "p", "-p", '{"spec":{"containers":[{"name":"two","image":"nginx:2"}]}}')
     images = kubectl("get", "pod", "p", "-o", "jsonpath={.spec.containers[*].image}")
     assert images == "nginx nginx:2"
-    assert "the server rejected our request" in kubectl.fails("patch", "configmap", "c", "--type=json", "-p", '[{"op":"test","path":"/data/b","value":"1"}]')
+    assert "the server rejected our request" in kubectl.fails(
+        "patch", "configmap", "c", "--type=json", "-p", '[{"op":"test","path":"/data/b","value":"1"}]'
+    )
 
 
 def test_edit(kubectl, tmp_path):
     kubectl("create", "-f", "-", stdin=CONFIG)
     editor = tmp_path / "editor"
-    editor.write_text("#!/bin/sh\nsed -i 's/b: \"2\"/b: \"edited\"/' \"$1\"\n")
+    editor.write_text('#!/bin/sh\nsed -i \'s/b: "2"/b: "edited"/\' "$1"\n')
     editor.chmod(0o755)
     kubectl.environment["KUBE_EDITOR"] = str(editor)
     assert "configmap/c edited" in kubectl("edit", "configmap", "c")
@@ -99,7 +103,9 @@ def test_bad_objects_are_refused_with_the_field(kubectl):
     typo = POD.replace("image: nginx}", "imag: nginx}")
     assert 'unknown field "spec.containers[1].imag"' in kubectl.fails("create", "-f", "-", stdin=typo)
     invalid = POD.replace("name: one", "name: No_Label")
-    assert 'The Pod "p" is invalid: spec.containers[0].name: Invalid value: "No_Label"' in kubectl.fails("create", "-f", "-", stdin=invalid)
+    assert 'The Pod "p" is invalid: spec.containers[0].name: Invalid value: "No_Label"' in kubectl.fails(
+        "create", "-f", "-", stdin=invalid
+    )
     assert "error: error parsing STDIN" in kubectl.fails("create", "-f", "-", stdin="a: [")
 
 

@@ -17,7 +17,12 @@ def test_up_create_scale_and_read(machine):
     assert "deployment.apps/nginx   3/3     3            3" in everything
     pod = kubectl("get", "pods", "-o", "name").split()[0]
     described = kubectl("describe", pod)
-    for text in ("Successfully assigned default/", "Successfully pulled image", "Container started", "Status:           Running"):
+    for text in (
+        "Successfully assigned default/",
+        "Successfully pulled image",
+        "Container started",
+        "Status:           Running",
+    ):
         assert text in described
     kubectl("logs", pod)
 

@@ -83,7 +83,7 @@ def test_requirements_in_a_circle_are_an_error(plugin):
 
 
 def test_a_plugin_that_raises_on_import_is_named():
-    with pytest.raises(PluginError, match="plugin 'broken' .* cannot be imported: ModuleNotFoundError"):
+    with pytest.raises(PluginError, match=r"plugin 'broken' .* cannot be imported: ModuleNotFoundError"):
         plugins.load(entries=[EntryPoint("broken", "no_such_module_anywhere", plugins.GROUP)])
 
 
@@ -100,7 +100,7 @@ def test_a_plugin_that_raises_in_a_hook_is_named(plugin):
 def test_two_plugins_of_one_name_are_an_error(monkeypatch):
     entries = [EntryPoint("a", "one", plugins.GROUP), EntryPoint("a", "two", plugins.GROUP)]
     monkeypatch.setattr(plugins, "entry_points", lambda group: entries)
-    with pytest.raises(PluginError, match="two plugins are named 'a': one of .* and two of"):
+    with pytest.raises(PluginError, match=r"two plugins are named 'a': one of .* and two of"):
         plugins.discover()
 
 
@@ -112,7 +112,9 @@ def test_two_plugins_that_offer_the_same_driver_are_an_error(plugin):
 
         return kybern_runtime
 
-    loaded = plugins.load(entries=[plugin("a", kybern_runtime=runtimes(int)), plugin("b", kybern_runtime=runtimes(str))])
+    loaded = plugins.load(
+        entries=[plugin("a", kybern_runtime=runtimes(int)), plugin("b", kybern_runtime=runtimes(str))]
+    )
     with pytest.raises(PluginError, match="both offer 'fake'"):
         loaded.offers("kybern_runtime", start=None)
 
@@ -122,7 +124,7 @@ def test_a_hook_that_does_not_exist_is_an_error(plugin):
     def kybern_no_such_hook():
         return None
 
-    with pytest.raises(PluginError, match="plugin 'a' does not fit: .*kybern_no_such_hook"):
+    with pytest.raises(PluginError, match=r"plugin 'a' does not fit: .*kybern_no_such_hook"):
         plugins.load(entries=[plugin("a", kybern_no_such_hook=kybern_no_such_hook)])
 
 

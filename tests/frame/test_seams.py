@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from kybern import Controller, SystemClock, hookimpl, plugins
-from kybern.api.core import ConfigMap, Container, Namespace, Pod, PodSpec
+from kybern.api.core import ConfigMap, Container, Namespace, Pod, PodSpec, Secret
 from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
 from kybern.api.meta import ObjectMeta
@@ -182,7 +182,10 @@ def loaded(monkeypatch) -> plugins.Plugins:
 
 async def test_a_plugin_on_every_seam_takes_part(loaded):
     config = Config(
-        name="seams", api=APIConfig(port=0), store=StoreConfig(driver="mine"), nodes=NodesConfig(count=1, runtime="mine")
+        name="seams",
+        api=APIConfig(port=0),
+        store=StoreConfig(driver="mine"),
+        nodes=NodesConfig(count=1, runtime="mine"),
     )
     async with running(config, clock=SystemClock(), plugins=loaded) as cluster:
         assert "started seams" in SEEN and "store started" in SEEN
@@ -198,8 +201,6 @@ async def test_a_plugin_on_every_seam_takes_part(loaded):
         while "reconciled c" not in SEEN or "runtime started" not in SEEN:
             await cluster.clock.sleep(0.01)
         with pytest.raises(StatusError, match="letters are not secrets"):
-            from kybern.api.core import Secret
-
             await client.as_user(User("letter-writer")).list(Secret, "default")
     assert "stopping seams" in SEEN
 

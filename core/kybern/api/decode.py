@@ -81,7 +81,7 @@ def _is_other_kind(cls: type[Any], obj: Any) -> bool:
 
 
 def _may_have_duplicates(data: bytes) -> bool:
-    """Whether decoding lost a key: a generic round trip then has fewer quotes. Cheap, and seldom wrong (escaped quotes)."""
+    """Whether decoding lost a key: a generic round trip then has fewer quotes. Escapes could hide that: look closer."""
     if b"\\" in data:
         return True
     return msgspec.json.encode(msgspec.json.decode(data)).count(b'"') != data.count(b'"')
@@ -192,8 +192,9 @@ def _check_kind(cls: type[Any], d: Definition, plain: Any, raw: bytes) -> None:
         raise StatusError.bad_request(
             f"the API version in the data ({given}) does not match the expected API version ({ours})"
         )
+    hub = group.split(".")[0] or "core"
     raise StatusError.bad_request(
-        f"{head}: converting ({given_version}.{given_kind}) to ({group.split('.')[0] or 'core'}.{kind}): unknown conversion"
+        f"{head}: converting ({given_version}.{given_kind}) to ({hub}.{kind}): unknown conversion"
     )
 
 

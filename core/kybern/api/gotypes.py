@@ -1,4 +1,4 @@
-"""Names of Go types that appear in decoding errors: `... Go struct field ServicePort.spec.ports.protocol of type v1.Protocol`.
+"""Go types in decoding errors: `... Go struct field ServicePort.spec.ports.protocol of type v1.Protocol`.
 
 The schema knows strings where Go has named types, and does not know which structs are embedded. Both
 are visible to users only in these messages.
@@ -47,13 +47,15 @@ ServiceSpec.externalTrafficPolicy ServiceExternalTrafficPolicy | ServiceSpec.typ
 ServiceSpec.ipFamilies IPFamily | ServiceSpec.ipFamilyPolicy IPFamilyPolicy
 StatefulSetPersistentVolumeClaimRetentionPolicy.whenDeleted PersistentVolumeClaimRetentionPolicyType
 StatefulSetPersistentVolumeClaimRetentionPolicy.whenScaled PersistentVolumeClaimRetentionPolicyType
-StatefulSetSpec.podManagementPolicy PodManagementPolicyType | StatefulSetUpdateStrategy.type StatefulSetUpdateStrategyType
+StatefulSetSpec.podManagementPolicy PodManagementPolicyType
+StatefulSetUpdateStrategy.type StatefulSetUpdateStrategyType
 StorageClass.reclaimPolicy PersistentVolumeReclaimPolicy | StorageClass.volumeBindingMode VolumeBindingMode
 Taint.effect TaintEffect | Toleration.effect TaintEffect | Toleration.operator TolerationOperator
 ValidatingAdmissionPolicyBindingSpec.validationActions ValidationAction
 ValidatingAdmissionPolicySpec.failurePolicy FailurePolicyType | Validation.reason StatusReason
 MatchResources.matchPolicy MatchPolicyType | ParamRef.parameterNotFoundAction ParameterNotFoundActionType
-CronJobSpec.concurrencyPolicy ConcurrencyPolicy | TopologySpreadConstraint.whenUnsatisfiable UnsatisfiableConstraintAction
+CronJobSpec.concurrencyPolicy ConcurrencyPolicy
+TopologySpreadConstraint.whenUnsatisfiable UnsatisfiableConstraintAction
 TopologySpreadConstraint.nodeAffinityPolicy NodeInclusionPolicy
 TopologySpreadConstraint.nodeTaintsPolicy NodeInclusionPolicy | SeccompProfile.type SeccompProfileType
 AppArmorProfile.type AppArmorProfileType | SecurityContext.procMount ProcMountType
@@ -92,7 +94,7 @@ _EMBEDDED: dict[str, tuple[tuple[str, ...], frozenset[str], bool]] = {
                 "volumeMode",
                 "nodeAffinity",
                 "volumeAttributesClassName",
-            }  # fmt: skip
+            }
         ),
         False,
     ),

@@ -30,7 +30,7 @@ class Column:
     priority: int = 0
     description: str = ""
     field: str = ""
-    """`Definition.field` whose documentation in the schema is the description (`ObjectMeta.name`), when that is empty."""
+    """`Definition.field` (`ObjectMeta.name`) whose documentation is the description when that is empty."""
 
 
 @attrs.define

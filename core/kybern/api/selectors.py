@@ -166,7 +166,8 @@ class _Parser:
             value = self.single()
             if not re.fullmatch(r"[+-]?\d+", value):
                 raise ValueError(
-                    f"values[0][{key}]: Invalid value: {go_quote(value)}: for 'Gt', 'Lt' operators, the value must be an integer"
+                    f"values[0][{key}]: Invalid value: {go_quote(value)}: "
+                    "for 'Gt', 'Lt' operators, the value must be an integer"
                 )
             return Requirement(key, "gt" if operator == ">" else "lt", (value,))
         raise ValueError(f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
@@ -188,9 +189,8 @@ class _Parser:
 
     def values(self, key: str) -> tuple[str, ...]:
         if self.take() != "(":
-            raise ValueError(
-                f"unable to parse requirement: found '{self.tokens[self.at - 1] if self.at <= len(self.tokens) else ''}', expected: '('"
-            )
+            found = self.tokens[self.at - 1] if self.at <= len(self.tokens) else ""
+            raise ValueError(f"unable to parse requirement: found '{found}', expected: '('")
         values: list[str] = []
         while True:
             token = self.take()

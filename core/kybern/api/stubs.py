@@ -28,7 +28,6 @@ _SCALARS = {
 """With their module in front: DeviceAttribute has fields called `int` and `string`."""
 
 
-
 def write(folder: Path) -> list[Path]:
     """Write one `__init__.pyi` per group below `folder` (kybern/api); returns the files."""
     homes = {full: package for package in schema.GROUPS for full in _definitions(package)}

@@ -223,7 +223,7 @@ def _decoder(cls: Any) -> msgspec.json.Decoder[Any]:
 
 
 def decode(cls: type[T], data: bytes) -> T:
-    """Trusted JSON bytes -> object. Unknown fields (of a newer version) are dropped; StatusError when it is no such object."""
+    """Trusted JSON bytes -> object. Unknown fields (of a newer version) are dropped; StatusError when it is none."""
     try:
         obj: T = _decoder(cls).decode(data)
     except msgspec.MsgspecError:

@@ -256,17 +256,13 @@ class Cluster:
             self.scheduler = self._make_scheduler(start)
             tasks.start_soon(self.scheduler.run)
         if configured := node_configs(self.config):
+            from kybern.cluster.streams import JoinedStreams
+
             self._progress(f"starting {len(configured)} node{'s' if len(configured) > 1 else ''}")
             self.nodes = self._make_nodes(start, configured)
-            self.server.nodes = self._streams()
+            self.server.nodes = JoinedStreams(self.nodes)
             tasks.start_soon(self.nodes.run)
         tasks.start_soon(self.pki.keep_renewed)
-
-    def _streams(self) -> NodeStreams:
-        """Logs and, later, exec of this process's nodes, in the server's own terms."""
-        from kybern.node.streams import Streams
-
-        return Streams(self.nodes)
 
     def _make_scheduler(self, start: Start) -> Scheduler:
         from kybern.scheduler.scheduler import Scheduler

@@ -91,7 +91,8 @@ async def _serve(
         )
         _calm_the_collector()
         ready(record)
-        await asyncio.wait([asyncio.ensure_future(stop.wait()), asyncio.ensure_future(cluster.ended())], return_when="FIRST_COMPLETED")
+        either = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(cluster.ended())]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await cluster.ended()
     finally:

@@ -99,7 +99,7 @@ class State:
             raise StateError(f"{self.record_file} is not a cluster record of kybern: {e}") from e
         if record.version > VERSION:
             raise StateError(
-                f"{self.root} was written by a newer kybern (state version {record.version}, this one knows {VERSION}); "
+                f"{self.root} was written by a newer kybern (state version {record.version}, not {VERSION}); "
                 "upgrade kybern, or delete the cluster with that version"
             )
         return record

@@ -67,7 +67,8 @@ class ProcessRuntime(Runtime):
 
     async def run_pod_sandbox(self, config: PodSandboxConfig, runtime_handler: str = "") -> str:
         made = PodSandbox(
-            self._id(), config.name, config.namespace, config.uid, config.attempt, SandboxState.READY, self._clock.now(),
+            self._id(), config.name, config.namespace, config.uid, config.attempt, SandboxState.READY,
+            self._clock.now(),
             ("127.0.0.1",), config.labels, config.annotations, runtime_handler,
         )  # fmt: skip
         for other in self._sandboxes.values():
@@ -139,7 +140,12 @@ class ProcessRuntime(Runtime):
 
     def _end(self, box: Box, code: int, reason: str, message: str) -> None:
         box.status = attrs.evolve(
-            box.status, state=ContainerState.EXITED, finished_at=self._clock.now(), exit_code=code, reason=reason, message=message
+            box.status,
+            state=ContainerState.EXITED,
+            finished_at=self._clock.now(),
+            exit_code=code,
+            reason=reason,
+            message=message,
         )
         box.ended.set()
 
@@ -167,7 +173,16 @@ class ProcessRuntime(Runtime):
     async def list_containers(self, uid: str = "") -> Sequence[Container]:
         return [
             Container(
-                s.id, s.sandbox_id, s.name, s.attempt, s.state, s.created_at, s.image, s.image_ref, s.labels, s.annotations
+                s.id,
+                s.sandbox_id,
+                s.name,
+                s.attempt,
+                s.state,
+                s.created_at,
+                s.image,
+                s.image_ref,
+                s.labels,
+                s.annotations,
             )
             for s in (b.status for b in reversed(self._boxes.values()) if uid in ("", b.pod_uid))
         ]

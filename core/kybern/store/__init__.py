@@ -1,0 +1,1 @@
+"""Revisions in one total order, and the watch cache that all reads are answered from."""
