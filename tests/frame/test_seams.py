@@ -238,3 +238,12 @@ async def test_a_pod_runs_on_the_virtual_clock(kybern_cluster):
     await kybern_cluster.client.create(Pod(metadata=ObjectMeta(name="a", namespace="default"), spec=spec))
     await kybern_cluster.clock.advance(5)
     assert (await kybern_cluster.client.get(Pod, "a", "default")).status.phase == "Running"
+
+
+async def test_a_cluster_in_a_test_resumes_its_directory(tmp_path):
+    config = Config(api=APIConfig(port=0), nodes=NodesConfig(count=0))
+    made = ConfigMap(metadata=ObjectMeta(name="kept", namespace="default"))
+    async with running(config, state_dir=tmp_path / "state") as cluster:
+        await cluster.client.create(made)
+    async with running(config, state_dir=tmp_path / "state") as cluster:
+        assert (await cluster.client.get(ConfigMap, "kept", "default")).metadata.name == "kept"

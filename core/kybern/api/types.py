@@ -164,9 +164,16 @@ def _make(d: Definition) -> type[Any]:
             rename[attribute_] = field.name
         fields.append((attribute_, f"{_annotation(field.type)} | None", _default(d, field)))
     return msgspec.defstruct(
-        d.short, fields, module=_MODULE, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, rename=rename or None,
-        gc=False, namespace={"__definition__": d.name},
-    )  # fmt: skip
+        d.short,
+        fields,
+        module=_MODULE,
+        kw_only=True,
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+        rename=rename or None,
+        gc=False,
+        namespace={"__definition__": d.name},
+    )
 
 
 def attribute(package: str, name: str) -> Any:

@@ -23,7 +23,7 @@ from kybern.api import registry
 from kybern.clock import Clock, SystemClock
 from kybern.cluster import stores
 from kybern.cluster.start import Start
-from kybern.cluster.state import State
+from kybern.cluster.state import Record, State
 from kybern.config import Config, ConfigError
 from kybern.plugins import Plugins
 from kybern.plugins import load as load_plugins
@@ -380,8 +380,11 @@ async def running(
     """A cluster for the length of a `with` block. `state_dir` None: a temporary one."""
     with tempfile.TemporaryDirectory(prefix="kybern-") as temporary:
         state = State(state_dir or Path(temporary) / "cluster")
+        config = config or Config()
         state.lock()
-        cluster = Cluster(config or Config(), state=state, clock=clock, plugins=plugins, progress=progress)
+        if not state.exists:
+            state.write(Record(name=config.name))
+        cluster = Cluster(config, state=state, clock=clock, plugins=plugins, progress=progress)
         try:
             await cluster.start()
             try:
