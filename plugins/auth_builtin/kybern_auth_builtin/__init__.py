@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kybern.apiserver.routes import Route
     from kybern.client.interface import Client
     from kybern.cluster.start import Start
+    from kybern.reconcile.interface import Controller
 
 __all__ = ["Options"]
 
@@ -67,6 +68,13 @@ def kybern_admission(start: Start) -> Iterable[Admission]:
     from kybern_auth_builtin.rbac import grants
 
     return [EscalationCheck(grants(start.informers))]
+
+
+@hookimpl
+def kybern_controllers(start: Start) -> Iterable[Controller]:
+    from kybern_auth_builtin.parts import controllers
+
+    return controllers(start)
 
 
 @hookimpl

@@ -14,6 +14,7 @@ from kybern.apiserver.reviews import Review
 from kybern.apiserver.routes import Route
 from kybern.apiserver.user import User
 from kybern.config import ConfigError
+from kybern.reconcile.interface import Controller
 from kybern.reconcile.lookup import Lookup
 from kybern_auth_builtin.access_reviews import access_reviews
 from kybern_auth_builtin.anonymous import AnonymousAuthenticator
@@ -21,6 +22,7 @@ from kybern_auth_builtin.bootstrap_token import BootstrapTokenAuthenticator
 from kybern_auth_builtin.certificate import CertificateAuthenticator
 from kybern_auth_builtin.identity_reviews import identity_reviews
 from kybern_auth_builtin.oidc import Discovery
+from kybern_auth_builtin.secret_tokens import SecretTokenAuthenticator, SecretTokenController
 from kybern_auth_builtin.service_account import ServiceAccountAuthenticator
 from kybern_auth_builtin.service_account_tokens import TokenChecker
 from kybern_auth_builtin.token_file import TokenFileAuthenticator, read_token_file
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from kybern.reconcile.informers import Informers
     from kybern_auth_builtin import Options
 
-__all__ = ["authenticators", "informed", "reviews", "routes"]
+__all__ = ["authenticators", "controllers", "informed", "reviews", "routes"]
 
 
 @attrs.frozen
@@ -104,8 +106,14 @@ def authenticators(start: Start) -> Iterator[Authenticator]:
     if start.config.api.token_file:
         yield TokenFileAuthenticator(_users(start.config.api.token_file), shared.audiences)
     yield ServiceAccountAuthenticator(shared.keys, checker, start.clock, issuers, shared.audiences)
+    yield SecretTokenAuthenticator(shared.keys, shared.accounts, shared.secrets, shared.audiences)
     yield BootstrapTokenAuthenticator(shared.secrets, start.clock, shared.audiences)
     yield AnonymousAuthenticator(tuple(shared.options.anonymous_paths))
+
+
+def controllers(start: Start) -> list[Controller]:
+    """What fills in the tokens of secrets."""
+    return [SecretTokenController(_tokens(start).keys, lambda: start.pki.ca_certificate)]
 
 
 def reviews(start: Start) -> list[Review]:
