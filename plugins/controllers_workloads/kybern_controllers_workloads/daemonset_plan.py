@@ -82,9 +82,10 @@ def manage(places: Sequence[Place], revision: Revision, surge: int) -> Plan:
 
 
 def _superfluous(running: list[Any], revision: Revision, surge: int) -> list[Any]:
-    """All but one, or, while one replaces another, all but one new and one old."""
+    """All but one, or, while one replaces another, all but one new and one old: those that serve stay."""
     if len(running) <= 1:
         return []
+    running = sorted(running, key=revision.is_available, reverse=True)
     if not surge:
         return running[1:]
     new, old = [p for p in running if revision.is_new(p)], [p for p in running if not revision.is_new(p)]
@@ -102,8 +103,9 @@ def update(places: Sequence[Place], revision: Revision, surge: int, unavailable:
 
 def _newest(place: Place, revision: Revision) -> tuple[Any | None, Any | None]:
     """(new pod, old pod) of a place."""
-    new = next((p for p in place.pods if revision.is_new(p)), None)
-    old = next((p for p in place.pods if not revision.is_new(p)), None)
+    pods = sorted(place.pods, key=revision.is_available, reverse=True)
+    new = next((p for p in pods if revision.is_new(p)), None)
+    old = next((p for p in pods if not revision.is_new(p)), None)
     return new, old
 
 
