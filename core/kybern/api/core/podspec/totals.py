@@ -9,7 +9,7 @@ from typing import Any
 
 from kybern.api import quantity
 
-__all__ = ["aggregate_requests", "qos_class"]
+__all__ = ["aggregate_requests", "pod_limits", "pod_requests", "qos_class"]
 
 COMPUTE = ("cpu", "memory")
 Amounts = dict[str, Fraction]
@@ -34,13 +34,35 @@ def aggregate_requests(spec: Any) -> dict[str, str]:
 
     (KEP-753: an init container runs beside the sidecars that were started before it.)
     """
+    return {name: quantity.format(amount, _form(name)) for name, amount in _aggregate(spec, "requests").items()}
+
+
+def pod_requests(spec: Any) -> Amounts:
+    """What the pod as a whole asks for: its own requests before those of its containers, and the overhead."""
+    total = _aggregate(spec, "requests")
+    if spec.resources is not None:
+        total |= _amounts(spec.resources.requests)
+    _add(total, _amounts(spec.overhead))
+    return total
+
+
+def pod_limits(spec: Any) -> Amounts:
+    """The same of limits; overhead counts only where there is a limit."""
+    total = _aggregate(spec, "limits")
+    if spec.resources is not None:
+        total |= _amounts(spec.resources.limits)
+    _add(total, {name: amount for name, amount in _amounts(spec.overhead).items() if total.get(name)})
+    return total
+
+
+def _aggregate(spec: Any, side: str) -> Amounts:
     total: Amounts = {}
     for container in spec.containers or ():
-        _add(total, _amounts(container.resources.requests))
+        _add(total, _amounts(getattr(container.resources, side)))
     sidecars: Amounts = {}
     peak: Amounts = {}
     for container in spec.initContainers or ():
-        needs = _amounts(container.resources.requests)
+        needs = _amounts(getattr(container.resources, side))
         if container.restartPolicy == "Always":
             _add(total, needs)
             _add(sidecars, needs)
@@ -49,7 +71,7 @@ def aggregate_requests(spec: Any) -> dict[str, str]:
             _add(needs, sidecars)
         _largest(peak, needs)
     _largest(total, peak)
-    return {name: quantity.format(amount, _form(name)) for name, amount in total.items()}
+    return total
 
 
 def _form(name: str) -> str:
