@@ -167,8 +167,9 @@ class SqliteStore(LocalStore):
             raise StoreError(str(self._broken)) from self._broken
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append(Request(ops, done))
-        if not self._busy:
-            self._next_batch()
+        if not self._busy and len(self._queue) == 1:
+            # the next turn of the loop takes along what other requests commit in this one
+            asyncio.get_running_loop().call_soon(self._next_batch)
         return await done
 
     def _next_batch(self) -> None:
