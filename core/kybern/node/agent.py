@@ -24,6 +24,7 @@ from kybern.node.runtime import RuntimeDriver, RuntimeFault
 from kybern.node.sources import Sources
 from kybern.node.status_writer import StatusWriter, newer
 from kybern.node.streams import Streams
+from kybern.node.usage import NodeUsage, usage_of
 from kybern.reconcile.interface import EventRecorder, Informer
 
 __all__ = ["NodeAgent"]
@@ -217,6 +218,10 @@ class NodeAgent:
         for status in worker.known.history(container):
             await worker.node.runtime.stop_container(status.id, 0)
         worker.kick()
+
+    async def usage(self) -> list[NodeUsage]:
+        """What the nodes and their pods use now."""
+        return await usage_of(list(self.nodes.values()))
 
     # What others tell
 

@@ -93,6 +93,8 @@ class PodWorker:
     def update(self, pod: Any) -> None:
         """The API object changed."""
         old, self.pod = self.pod, pod
+        if old.metadata.annotations != pod.metadata.annotations:
+            self.node.runtime.pod_annotated(self.uid, pod.metadata.annotations or {})
         if self.state is State.SYNC and pod.metadata.deletionTimestamp:
             self.terminate(self._deletion_grace())
         elif self.state is State.TERMINATING and pod.metadata.deletionTimestamp:

@@ -431,6 +431,9 @@ class Runtime(ABC):
         """What every running pod uses now; empty when the runtime does not measure."""
         return ()
 
+    def pod_annotated(self, uid: str, annotations: Mapping[str, str]) -> None:  # noqa: B027  most runtimes do not care
+        """The annotations of a pod with a sandbox changed (CRI: UpdatePodSandboxResources). Must not wait or raise."""
+
     def on_event(self, callback: Callable[[ContainerEvent], None]) -> bool:
         """Call `callback` on the event loop for every change the agent did not ask for itself (it may also for others).
 

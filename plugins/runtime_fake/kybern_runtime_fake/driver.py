@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,11 +12,13 @@ from kybern.clock import Clock
 from kybern.node.runtime import MachineInfo, RuntimeDriver, RuntimeFault
 from kybern_runtime_fake.images import FakeImages
 from kybern_runtime_fake.journal import ImageRecord, Journal
-from kybern_runtime_fake.options import BehaviourError, Options, Subject, behaviour_of
+from kybern_runtime_fake.options import BehaviourError, Options, Subject, behaviour_of, usage_said
 from kybern_runtime_fake.prober import FakeProber
 from kybern_runtime_fake.runtime import FakeRuntime
 
 __all__ = ["FakeDriver"]
+
+log = logging.getLogger(__name__)
 
 
 class FakeDriver(RuntimeDriver):
@@ -72,3 +75,11 @@ class FakeDriver(RuntimeDriver):
             return behaviour_of(self.options, subject)
         except BehaviourError as error:
             raise RuntimeFault("InvalidArgument", str(error)) from None
+
+    def usage_said(self, subject: Subject) -> dict[str, str]:
+        """What rules and annotations say a container uses; as if nothing, when an annotation means nothing."""
+        try:
+            return usage_said(self.options, subject)
+        except BehaviourError as error:
+            log.warning("pod %s/%s: %s", subject.namespace, subject.pod, error)
+            return {}

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ import msgspec
 from kybern.node.runtime import ContainerResources
 from kybern_runtime_fake.script import Script
 
-__all__ = ["ContainerRecord", "ImageRecord", "Journal", "Removed", "SandboxRecord"]
+__all__ = ["ContainerRecord", "ImageRecord", "Journal", "Removed", "SandboxRecord", "is_running"]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class ContainerRecord(msgspec.Struct, tag="container", omit_defaults=True):
     created_at: float
     image: str
     image_ref: str
+    user_image: str = ""
+    """The image as the pod names it, which rules match."""
     started_at: float = 0.0
     exit_at: float | None = None
     exit_code: int = 0
@@ -67,9 +70,13 @@ class ContainerRecord(msgspec.Struct, tag="container", omit_defaults=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     log_path: str = ""
-    cpu_milli: int = 0
-    memory_bytes: int = 0
     resources: ContainerResources | None = None
+
+
+def is_running(record: ContainerRecord, now: float) -> bool:
+    """Whether a container runs at a time."""
+    ended = record.finished or (record.exit_at is not None and now >= record.exit_at - 1e-6)
+    return bool(record.started_at) and not ended
 
 
 class ImageRecord(msgspec.Struct, tag="image", omit_defaults=True):
@@ -120,6 +127,11 @@ class Journal:
         self._torn = False
         """A write failed half-way: lines are missing in the file."""
         self._file = -1
+        self.changes = 0
+        """Counts what was put and dropped."""
+        self.counted: tuple[float, int] = (0.0, -1)
+        self.peers: Counter[tuple[object, ...]] = Counter()
+        """How many pods of each kind ran when `counted` (usage.py)."""
         if keep:
             self._load()
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -146,14 +158,21 @@ class Journal:
             return self._by_node.pop(node, [])
         return [record for record in self._records.values() if record.node == node]
 
+    @property
+    def records(self) -> Collection[Record]:
+        """All records, of all nodes."""
+        return self._records.values()
+
     def put(self, record: Record) -> None:
         """A record is new or changed."""
+        self.changes += 1
         self._records[record.id] = record
         if self._file >= 0:
             self._append(_encode(record))
 
     def drop(self, id: str) -> None:
         """A record is gone."""
+        self.changes += 1
         if self._records.pop(id, None) is not None and self._file >= 0:
             self._append(_encode(Removed(id)))
 

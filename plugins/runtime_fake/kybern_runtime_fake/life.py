@@ -31,8 +31,9 @@ KEPT = (
     "logs",
     "log_line",
     "log_every",
+    "cpu",
+    "memory",
 )
-
 """What of a behaviour matters after the container was made."""
 
 

@@ -20,7 +20,9 @@ from typing import Any
 
 import attrs
 
-__all__ = ["PREFIX", "Behaviour", "BehaviourError", "Options", "Rule", "Subject", "behaviour_of"]
+from kybern_runtime_fake.usage import check_usage
+
+__all__ = ["PREFIX", "USAGE", "Behaviour", "BehaviourError", "Options", "Rule", "Subject", "behaviour_of", "usage_said"]
 
 PREFIX = "fake.kybern.dev/"
 
@@ -80,11 +82,13 @@ class Behaviour:
     log_every: float | None = None
     """... so often (default: every second)."""
     cpu: str | None = None
-    """Quantities it uses."""
+    """What it uses: a quantity, or a function of time (`kybern.curve`: `ramp(100m, 800m, 5min)`, `2 / peers`)."""
     memory: str | None = None
 
 
 _FIELDS = {field.name: field for field in attrs.fields(Behaviour)}
+USAGE = ("cpu", "memory")
+"""Behaviours that may change with time."""
 _TYPES: dict[str, type[Any]] = {
     name: float if "float" in str(field.type) else int if "int" in str(field.type) else str
     for name, field in _FIELDS.items()
@@ -118,6 +122,12 @@ class Options:
     keep_state: bool = True
     """Write what runs to a file, so that it survives a restart."""
 
+    def __attrs_post_init__(self) -> None:
+        for i, rule in enumerate(self.rules):
+            for name in USAGE:
+                if text := getattr(rule, name):
+                    check_usage(f"rules[{i}].{name}", text)
+
 
 @attrs.frozen
 class Subject:
@@ -129,6 +139,12 @@ class Subject:
     container: str
     image: str
     annotations: Mapping[str, str]
+
+
+def usage_said(options: Options, subject: Subject) -> dict[str, str]:
+    """What rules and annotations say about use. Raises BehaviourError."""
+    said = behaviour_of(options, subject)
+    return {name: said[name] for name in USAGE if name in said}
 
 
 def behaviour_of(options: Options, subject: Subject) -> dict[str, Any]:
@@ -166,6 +182,11 @@ def _annotated(annotations: Mapping[str, str], scope: str) -> dict[str, Any]:
 
 def _value(key: str, name: str, text: str) -> Any:
     kind = _TYPES[name]
+    if name in USAGE:
+        try:
+            check_usage(f"annotation {key}", text)
+        except ValueError as error:
+            raise BehaviourError(str(error)) from None
     try:
         return kind(text.removesuffix("s") if kind is float else text)
     except ValueError:

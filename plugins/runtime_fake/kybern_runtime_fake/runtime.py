@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kybern.api import quantity
 from kybern.api.time import format_time
 from kybern.clock import Timer
 from kybern.node.runtime import (
@@ -34,10 +33,11 @@ from kybern.node.runtime import (
 )
 from kybern_runtime_fake.addresses import Addresses
 from kybern_runtime_fake.images import full_reference
-from kybern_runtime_fake.journal import ContainerRecord, SandboxRecord
+from kybern_runtime_fake.journal import ContainerRecord, SandboxRecord, is_running
 from kybern_runtime_fake.life import KEPT, end_of, log_script, sandbox_of, status_of
-from kybern_runtime_fake.options import Subject
+from kybern_runtime_fake.options import USAGE, Subject
 from kybern_runtime_fake.script import DATE, Script, interpret, run_command
+from kybern_runtime_fake.usage import Peers, pod_usage
 
 if TYPE_CHECKING:
     from kybern_runtime_fake.driver import FakeDriver
@@ -217,13 +217,12 @@ class FakeRuntime(Runtime):
             created_at=self._clock.now(),
             image=full_reference(config.user_image or config.image),
             image_ref=config.image,
+            user_image=config.user_image,
             script=interpret(config.user_image, config.command, config.args, env, stdin=config.stdin),
             behaviour={name: said[name] for name in KEPT if name in said},
             labels=dict(config.labels),
             annotations=dict(config.annotations),
             log_path=f"{sandbox.id}/{config.log_path}",
-            cpu_milli=quantity.milli(said.get("cpu", "1m")),
-            memory_bytes=quantity.value(said.get("memory", "8Mi")),
             resources=config.resources,
         )
 
@@ -329,15 +328,31 @@ class FakeRuntime(Runtime):
         return self._logs(self._container(container_id), follow)
 
     async def pod_usage(self) -> Sequence[PodUsage]:
+        now, peers = self._clock.now(), Peers(self._clock, self._driver.journal)
         used = []
         for uid, records in self._by_pod.items():
-            running = {
-                r.name: (r.cpu_milli, r.memory_bytes) for r in records if self._state(r) is ContainerState.RUNNING
-            }
-            sandbox = self._pods[uid][0]
+            running = {r.name: r for r in records if is_running(r, now)}
             if running:
-                used.append(PodUsage(uid, sandbox.name, sandbox.namespace, running))
+                used.append(pod_usage(self._pods[uid][0], running, now, peers))
         return used
+
+    def pod_annotated(self, uid: str, annotations: Mapping[str, str]) -> None:
+        for sandbox in self._pods.get(uid, ())[:1]:
+            sandbox.annotations = dict(annotations)
+            for record in self._by_pod.get(uid, ()):
+                subject = Subject(
+                    self._driver.node_name, sandbox.namespace, sandbox.name, record.name, record.user_image, annotations
+                )
+                self._use(record, self._driver.usage_said(subject))
+            self._driver.journal.put(sandbox)
+
+    def _use(self, record: ContainerRecord, said: Mapping[str, str]) -> None:
+        """From now on the container uses what is said."""
+        kept = {name: value for name, value in record.behaviour.items() if name not in USAGE}
+        behaviour = kept | dict(said)
+        if behaviour != record.behaviour:
+            record.behaviour = behaviour
+            self._driver.journal.put(record)
 
     # For tests
 
@@ -373,9 +388,9 @@ class FakeRuntime(Runtime):
             raise RuntimeFault("NotFound", message) from None
 
     def _state(self, record: ContainerRecord) -> ContainerState:
-        if record.finished or (record.exit_at is not None and self._clock.now() >= record.exit_at - 1e-6):
-            return ContainerState.EXITED
-        return ContainerState.RUNNING if record.started_at else ContainerState.CREATED
+        if is_running(record, self._clock.now()):
+            return ContainerState.RUNNING
+        return ContainerState.EXITED if record.finished or record.started_at else ContainerState.CREATED
 
     def _end(self, record: ContainerRecord, code: int, reason: str, message: str = "") -> None:
         record.exit_at, record.exit_code, record.finished = self._clock.now(), code, True
