@@ -61,7 +61,10 @@ async def server(home: Path, port: int) -> AsyncIterator[tuple[subprocess.Popen[
     """A server process that is ready, killed without mercy at the end."""
     process, client = launch(home, port), None
     try:
-        client = await asyncio.wait_for(ready(home / NAME / "kubeconfig", process), 60)
+        try:
+            client = await asyncio.wait_for(ready(home / NAME / "kubeconfig", process), 60)
+        except (TimeoutError, AssertionError):
+            pytest.fail("the server did not become ready: " + (home / "log").read_text()[-3000:])
         yield process, client
     finally:
         process.send_signal(signal.SIGKILL)
