@@ -111,7 +111,7 @@ def _pod(pod: Any, now: float) -> Amounts:
 def _overdue(metadata: Any, now: float) -> bool:
     if not metadata.deletionTimestamp or metadata.deletionGracePeriodSeconds is None:
         return False
-    return now > parse_time(metadata.deletionTimestamp) + metadata.deletionGracePeriodSeconds
+    return bool(now > parse_time(metadata.deletionTimestamp) + metadata.deletionGracePeriodSeconds)
 
 
 def _claim(claim: Any) -> Amounts:

@@ -41,6 +41,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.nodeipam import NodeIPAMController
     from kybern_controllers_cluster.nodelifecycle import NodeLifecycleController
     from kybern_controllers_cluster.podgc import PodGCController
+    from kybern_controllers_cluster.resourcequota import ResourceQuotaController
     from kybern_controllers_cluster.rootca import RootCAController
     from kybern_controllers_cluster.serviceaccount import ServiceAccountController
     from kybern_controllers_cluster.storage_protection import ClaimProtectionController, VolumeProtectionController
@@ -61,6 +62,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         StaleDisruptionController(),
         ClaimProtectionController(),
         VolumeProtectionController(),
+        ResourceQuotaController(),
         ServiceAccountController(),
         RootCAController(lambda: start.pki.ca_certificate),
         ClusterRoleAggregationController(),

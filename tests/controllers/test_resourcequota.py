@@ -1,0 +1,222 @@
+"""ResourceQuotas are counted right, raised at once and lowered only when no charge is under way."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from kybern.api import quota, types
+from kybern.api.core import ConfigMap, PersistentVolumeClaim, Pod, ResourceQuota, Service
+from kybern.testing.world import World
+from kybern_controllers_cluster.resourcequota import ResourceQuotaController
+
+pytestmark = pytest.mark.anyio
+
+
+def limited(hard: dict[str, str], name: str = "q", **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"hard": hard} | spec}
+
+
+def pod(name: str, cpu: str = "", status: str = "", **spec: Any) -> dict[str, Any]:
+    container: dict[str, Any] = {"name": "c", "image": "i"}
+    if cpu:
+        container["resources"] = {"requests": {"cpu": cpu}}
+    return {"metadata": {"name": name}, "spec": {"containers": [container]} | spec, "status": {"phase": status}}
+
+
+def used(world: World, name: str = "q") -> dict[str, str]:
+    found = next(q for q in world.all(ResourceQuota) if q.metadata.name == name)
+    return found.status.used or {}
+
+
+USAGES: list[tuple[type[Any], str, dict[str, Any], dict[str, str]]] = [
+    (ConfigMap, "configmaps", {}, {"configmaps": "1", "count/configmaps": "1"}),
+    (
+        Service,
+        "services",
+        {"spec": {"type": "LoadBalancer", "ports": [{"port": 1}, {"port": 2}]}},
+        {"services": "1", "count/services": "1", "services.nodeports": "2", "services.loadbalancers": "1"},
+    ),
+    (
+        Service,
+        "services",
+        {"spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False, "ports": [{"port": 1}]}},
+        {"services": "1", "count/services": "1", "services.nodeports": "0", "services.loadbalancers": "1"},
+    ),
+    (
+        PersistentVolumeClaim,
+        "persistentvolumeclaims",
+        {"spec": {"storageClassName": "gold", "resources": {"requests": {"storage": "2Gi"}}}},
+        {
+            "persistentvolumeclaims": "1",
+            "count/persistentvolumeclaims": "1",
+            "requests.storage": "2Gi",
+            "gold.storageclass.storage.k8s.io/requests.storage": "2Gi",
+            "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
+        },
+    ),
+    (Pod, "pods", {"status": {"phase": "Succeeded"}}, {"count/pods": "1"}),
+    (
+        Pod,
+        "pods",
+        {
+            "spec": {
+                "containers": [
+                    {"name": "a", "resources": {"requests": {"cpu": "1"}, "limits": {"cpu": "2", "x.io/gpu": "1"}}},
+                    {"name": "b", "resources": {"requests": {"cpu": "500m", "x.io/gpu": "1"}}},
+                ],
+                "initContainers": [{"name": "i", "resources": {"requests": {"memory": "1Gi"}}}],
+                "overhead": {"cpu": "250m"},
+            }
+        },
+        {
+            "count/pods": "1",
+            "pods": "1",
+            "cpu": "1750m",
+            "requests.cpu": "1750m",
+            "limits.cpu": "2250m",
+            "memory": "1Gi",
+            "requests.memory": "1Gi",
+            "requests.x.io/gpu": "1",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "plural", "data", "expected"), USAGES)
+def test_what_an_object_is_charged_for(
+    kind: type[Any], plural: str, data: dict[str, Any], expected: dict[str, str]
+) -> None:
+    charged = quota.usage("", plural, types.from_plain(kind, {"metadata": {"name": "o"}} | data), 0)
+    assert {name: quota.shown(name, amount) for name, amount in charged.items()} == expected
+
+
+def test_a_pod_past_its_grace_is_charged_no_more() -> None:
+    going = {"deletionTimestamp": "1970-01-01T00:01:00Z", "deletionGracePeriodSeconds": 30}
+    found = types.from_plain(Pod, {"metadata": {"name": "p"} | going, "spec": {"containers": [{"name": "c"}]}})
+    assert quota.usage("", "pods", found, 90)["pods"] == Fraction(1)
+    assert "pods" not in quota.usage("", "pods", found, 91)
+
+
+SCOPES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"scopes": ["Terminating"]}, {"activeDeadlineSeconds": 5}, True),
+    ({"scopes": ["Terminating"]}, {}, False),
+    ({"scopes": ["NotTerminating", "BestEffort"]}, {}, True),
+    ({"scopes": ["NotBestEffort"]}, {}, False),
+    ({"scopes": ["PriorityClass"]}, {}, False),
+    ({"scopes": ["PriorityClass"]}, {"priorityClassName": "high"}, True),
+    (
+        {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}},
+        {"priorityClassName": "low"},
+        False,
+    ),
+    (
+        {
+            "scopeSelector": {
+                "matchExpressions": [{"scopeName": "PriorityClass", "operator": "NotIn", "values": ["high"]}]
+            }
+        },
+        {"priorityClassName": "low"},
+        True,
+    ),
+    (
+        {"scopes": ["CrossNamespacePodAffinity"]},
+        {
+            "affinity": {
+                "podAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": [{"namespaces": ["other"], "topologyKey": "k"}]
+                }
+            }
+        },
+        True,
+    ),
+    ({"scopes": ["VolumeAttributesClass"]}, {}, False),
+]
+
+
+@pytest.mark.parametrize(("spec", "of_pod", "expected"), SCOPES)
+def test_scopes(spec: dict[str, Any], of_pod: dict[str, Any], expected: bool) -> None:
+    found = types.from_plain(ResourceQuota, {"metadata": {"name": "q"}, "spec": spec})
+    assert quota.matches(found, "", "pods", types.from_plain(Pod, pod("p", **of_pod))) is expected
+
+
+async def test_status_follows_the_objects(world: World) -> None:
+    await world.apply(ConfigMap, {"metadata": {"name": "a"}})
+    await world.apply(ResourceQuota, limited({"configmaps": "3", "pods": "2", "requests.cpu": "1", "secrets": "0"}))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(2)
+        assert used(world) == {"configmaps": "1", "pods": "0", "requests.cpu": "0", "secrets": "0"}
+        await world.apply(Pod, pod("p", "300m"))
+        await world.settle(2)
+        assert used(world) == {"configmaps": "1", "pods": "1", "requests.cpu": "300m", "secrets": "0"}
+        await world.client.delete(ConfigMap, "a", "default")
+        await world.client.delete(Pod, "p", "default")
+        await world.settle(2)
+        assert used(world) == {"configmaps": "0", "pods": "0", "requests.cpu": "0", "secrets": "0"}
+        assert world.all(ResourceQuota)[0].status.hard["secrets"] == "0"
+
+
+async def test_a_finished_pod_gives_back_what_it_took(world: World) -> None:
+    await world.apply(ResourceQuota, limited({"pods": "2", "count/pods": "5"}))
+    found = await world.apply(Pod, pod("p"))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(2)
+        assert used(world) == {"pods": "1", "count/pods": "1"}
+        await world.set_status(found, lambda p: setattr(p.status, "phase", "Succeeded"))
+        await world.settle(2)
+        assert used(world) == {"pods": "0", "count/pods": "1"}
+
+
+async def test_a_charge_whose_object_is_not_there_yet_is_not_taken_back_at_once(world: World) -> None:
+    await world.apply(ResourceQuota, limited({"configmaps": "5"}))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(2)
+        await world.set_status(world.all(ResourceQuota)[0], lambda q: setattr(q.status, "used", {"configmaps": "2"}))
+        await world.settle(0.5)
+        await world.apply(ConfigMap, {"metadata": {"name": "a"}})
+        await world.settle(0.4)
+        assert used(world) == {"configmaps": "2"}
+        await world.settle(2)
+        assert used(world) == {"configmaps": "1"}
+
+
+async def test_killed_right_after_a_charge_it_still_waits(world: World) -> None:
+    await world.apply(ResourceQuota, limited({"configmaps": "5"}))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(2)
+    await world.set_status(world.all(ResourceQuota)[0], lambda q: setattr(q.status, "used", {"configmaps": "2"}))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(0.5)
+        assert used(world) == {"configmaps": "2"}
+        await world.settle(2)
+        assert used(world) == {"configmaps": "0"}
+
+
+async def test_entries_that_are_dropped_from_the_spec_go_from_the_status(world: World) -> None:
+    await world.apply(ResourceQuota, limited({"configmaps": "5", "pods": "1"}))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(2)
+        patch = {"spec": {"hard": {"pods": None, "configmaps": "7"}}}
+        await world.client.patch(ResourceQuota, "q", "default", patch)
+        await world.settle(2)
+        status = world.all(ResourceQuota)[0].status
+        assert (status.hard, status.used) == ({"configmaps": "7"}, {"configmaps": "0"})
+
+
+async def test_kinds_that_nobody_serves_are_left_open(world: World) -> None:
+    await world.apply(ResourceQuota, limited({"count/unicorns.example.com": "1", "configmaps": "1"}))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(2)
+        assert used(world) == {"configmaps": "0"}
+
+
+async def test_at_rest_nothing_is_written(world: World) -> None:
+    await world.apply(ResourceQuota, limited({"configmaps": "5", "pods": "1"}))
+    await world.apply(Pod, pod("p"))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(5)
+        world.took()
+        await world.settle(1000)
+        assert world.took() == []
