@@ -39,6 +39,7 @@ class _Kind:
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Any] = {}
+        self.encoded: dict[tuple[str, str], bytes] = {}
         self.history: list[_Change] = []
         self.compacted = 0
         self.changed = asyncio.Event()
@@ -61,6 +62,20 @@ class MemoryClient(Client):
     def all(self, kind: type[K]) -> list[K]:
         """All objects of a kind, oldest first."""
         return list(self._of(kind).objects.values())
+
+    def mutated(self) -> list[str]:
+        """Objects that somebody changed in place, which nobody may: everyone shares them."""
+        return [
+            f"{kind.__name__} {'/'.join(filter(None, key))}"
+            for kind, store in self._kinds.items()
+            for key, obj in store.objects.items()
+            if store.encoded[key] != types.encode(obj)
+        ]
+
+    def state(self) -> dict[str, int]:
+        """How many objects of each kind there are, Events left out."""
+        counts = {kind.__name__: len(store.objects) for kind, store in self._kinds.items()}
+        return {kind: count for kind, count in sorted(counts.items()) if count and kind != "Event"}
 
     def compact(self) -> None:
         """Forget history: a watch that is behind gets 410."""
@@ -310,6 +325,7 @@ class MemoryClient(Client):
         key = (obj.metadata.namespace or "", obj.metadata.name)
         self._of(type(obj)).objects[key] = obj
         self._announce(event, obj)
+        self._of(type(obj)).encoded[key] = types.encode(obj)
 
     def _announce(self, event: Any, obj: Any) -> None:
         self._revision += 1
