@@ -54,6 +54,12 @@ class ProcessRuntime(Runtime):
         self._boxes: dict[str, Box] = {}
         self._told: list[Callable[[ContainerEvent], None]] = []
         self._count = 0
+        self._addresses = 0
+
+    def _address(self) -> str:
+        """A loopback address of its own: all of 127.0.0.0/8 is this machine."""
+        self._addresses += 1
+        return f"127.1.{self._addresses >> 8 & 255}.{self._addresses & 255}"
 
     def _id(self) -> str:
         self._count += 1
@@ -69,7 +75,7 @@ class ProcessRuntime(Runtime):
         made = PodSandbox(
             self._id(), config.name, config.namespace, config.uid, config.attempt, SandboxState.READY,
             self._clock.now(),
-            ("127.0.0.1",), config.labels, config.annotations, runtime_handler,
+            (self._address(),), config.labels, config.annotations, runtime_handler,
         )  # fmt: skip
         for other in self._sandboxes.values():
             if (other.uid, other.attempt) == (made.uid, made.attempt):
@@ -218,22 +224,26 @@ class ProcessRuntime(Runtime):
         return True
 
 
-class NoImages(Images):
-    """Every image is there: nothing of it is used."""
+class Names(Images):
+    """Images are names: every pull succeeds, nothing of it is used."""
+
+    def __init__(self) -> None:
+        self._pulled: dict[str, Image] = {}
 
     async def list_images(self) -> Sequence[Image]:
-        return []
+        return list(self._pulled.values())
 
     async def image_status(self, image: str) -> Image | None:
-        return Image(image, (image,))
+        return self._pulled.get(image)
 
     async def pull_image(
         self, image: str, auth: Sequence[Mapping[str, str]] = (), sandbox: PodSandboxConfig | None = None
     ) -> str:
+        self._pulled[image] = Image(image, (image,))
         return image
 
     async def remove_image(self, image: str) -> None:
-        return None
+        self._pulled.pop(image, None)
 
 
 class ProcessDriver(RuntimeDriver):
@@ -244,7 +254,7 @@ class ProcessDriver(RuntimeDriver):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.runtime = ProcessRuntime(self.clock)
-        self.images = NoImages()
+        self.images = Names()
 
     async def start(self) -> None:
         return None
