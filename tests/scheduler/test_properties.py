@@ -122,7 +122,8 @@ def _ask(snapshot: Snapshot) -> dict[str, Any]:
         columns = snapshot.columns
         answers["cpu"] = _list(columns.requested("cpu"))
         answers["gpu"] = _list(columns.allocatable("example.com/gpu"))
-        answers["pods"] = _list(columns.pods)
+        answers["pods"] = _list(columns.free("pods"))
+        answers["memory"] = _list(columns.free("memory"))
         answers["taints"] = [snapshot.taint_sets[i] for i in _list(columns.taint_set)]
         answers["cordoned"] = _list(columns.unschedulable)
     return answers

@@ -8,6 +8,7 @@ columns at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ def sums(column: LabelColumn, numbers: Any, eligible: Any, numpy: Any) -> tuple[
     return totals, nodes
 
 
+def _free(resource: str, node: NodeInfo) -> int:
+    used = len(node.pods) if resource == "pods" else node.requested.get(resource, 0)
+    return node.allocatable.get(resource, 0) - used
+
+
 class NodeColumns:
     """The numpy columns of the nodes' resources and taints, built when first asked for."""
 
@@ -112,7 +118,7 @@ class NodeColumns:
         self._columns: list[tuple[Column, Callable[[NodeInfo], int]]] = []
         self._allocatable: dict[str, Column] = {}
         self._requested: dict[str, Column] = {}
-        self._pods = self._make(lambda n: len(n.pods))
+        self._free: dict[str, Column] = {}
         self._nonzero_cpu = self._make(lambda n: n.nonzero_cpu)
         self._nonzero_memory = self._make(lambda n: n.nonzero_memory)
         self._taint_set = self._make(lambda n: n.taint_set)
@@ -137,10 +143,12 @@ class NodeColumns:
             found = self._requested[resource] = self._make(lambda n: n.requested.get(resource, 0))
         return found.values
 
-    @property
-    def pods(self) -> Any:
-        """Number of pods."""
-        return self._pods.values
+    def free(self, resource: str) -> Any:
+        """What the nodes have left of a resource (of `pods`: how many more they take)."""
+        found = self._free.get(resource)
+        if found is None:
+            found = self._free[resource] = self._make(partial(_free, resource))
+        return found.values
 
     @property
     def nonzero_cpu(self) -> Any:
@@ -175,8 +183,9 @@ class NodeColumns:
     def update_pods(self, node: NodeInfo) -> None:
         """Only the pods of a node changed."""
         row = node.row
-        self._pods.set(row, len(node.pods))
         self._nonzero_cpu.set(row, node.nonzero_cpu)
         self._nonzero_memory.set(row, node.nonzero_memory)
         for resource, column in self._requested.items():
             column.set(row, node.requested.get(resource, 0))
+        for resource, column in self._free.items():
+            column.set(row, _free(resource, node))

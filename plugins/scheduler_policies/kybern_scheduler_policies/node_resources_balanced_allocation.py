@@ -62,16 +62,19 @@ class NodeResourcesBalancedAllocation(Policy):
         if len(names) != 2 or not all(c.all() for c in capacities):
             nodes = snapshot.nodes
             return numpy.array([self.score(state, pod, nodes[r]) for r in rows], dtype=numpy.int64)  # type: ignore[no-any-return]
-        evenness = []
-        for own in (0, 1):
-            first, second = (
-                numpy.minimum((columns.requested(name)[rows] + own * pod.requests.get(name, 0)) / capacity, 1.0)
-                for name, capacity in zip(names, capacities, strict=True)
-            )
-            deviation = numpy.abs((first - second) / 2)
-            evenness.append(((1 - deviation) * float(MAX_SCORE)).astype(numpy.int64))
-        scores: Ints = HALF + (HALF + evenness[1] - evenness[0]) // 2
+        used = [columns.requested(name)[rows] for name in names]
+        before = _evenness_all([u / c for u, c in zip(used, capacities, strict=True)], numpy)
+        more = [u + pod.requests.get(name, 0) for u, name in zip(used, names, strict=True)]
+        after = _evenness_all([u / c for u, c in zip(more, capacities, strict=True)], numpy)
+        scores: Ints = HALF + (HALF + after - before) // 2
         return scores
+
+
+def _evenness_all(fractions: Sequence[Any], numpy: Any) -> Ints:
+    """`_evenness` of two resources on many nodes."""
+    first, second = (numpy.minimum(f, 1.0) for f in fractions)
+    evenness: Ints = ((1 - numpy.abs((first - second) / 2)) * float(MAX_SCORE)).astype(numpy.int64)
+    return evenness
 
 
 def _evenness(fractions: Sequence[float]) -> int:

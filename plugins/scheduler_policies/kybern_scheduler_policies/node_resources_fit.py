@@ -79,19 +79,17 @@ class NodeResourcesFit(Policy):
     def filter_all(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Mask | None:
         """The nodes with room."""
         columns = snapshot.columns
-        passed: Mask = columns.pods < columns.allocatable("pods")
+        passed: Mask = columns.free("pods") > 0
         for name, amount in state.data[self.name]:
-            passed &= columns.requested(name) + amount <= columns.allocatable(name)
+            passed &= columns.free(name) >= amount
         return passed
 
     def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
         """Which resources are short, and of which even the whole node has too little: two bits each."""
         numpy, columns = snapshot.numpy, snapshot.columns
-        numbers: Ints = (columns.pods >= columns.allocatable("pods")).astype(numpy.int64)
+        numbers: Ints = (columns.free("pods") <= 0).astype(numpy.int64)
         for name, amount in state.data[self.name]:
-            capacity = columns.allocatable(name)
-            short = columns.requested(name) + amount > capacity
-            numbers = numbers * 4 + short * 2 + (amount > capacity)
+            numbers = numbers * 4 + (columns.free(name) < amount) * 2 + (columns.allocatable(name) < amount)
         return numbers
 
     def score(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> int:
@@ -110,14 +108,18 @@ class NodeResourcesFit(Policy):
     def score_all(self, state: CycleState, pod: PodInfo, snapshot: Snapshot, rows: Ints) -> Ints:
         """The same for many."""
         numpy, strategy = snapshot.numpy, self._strategy
-        total: Ints = numpy.zeros(len(rows), dtype=numpy.int64)
-        weights: Ints = numpy.zeros(len(rows), dtype=numpy.int64)
+        total: Any = 0
+        weights: Any = 0
         for name, weight in concerning(self._resources, pod):
             capacity = snapshot.columns.allocatable(name)[rows]
             scores = strategy.many(used_all(snapshot, rows, pod, name, assume_defaults=True), capacity, numpy)
-            counts = capacity > 0
-            if not strategy.counts_zero():
-                counts &= scores > 0
-            total += scores * weight * counts
-            weights += weight * counts
-        return strategy.mean_many(total, weights, numpy)
+            counts: Any = 1
+            if not capacity.all() or not strategy.counts_zero():
+                counts = (capacity > 0) & ((scores > 0) | strategy.counts_zero())
+            total = total + scores * (weight * counts)
+            weights = weights + weight * counts
+        if isinstance(weights, int) and weights and strategy.counts_zero():
+            means: Ints = total // weights
+            return means
+        zeros: Ints = numpy.zeros(len(rows), dtype=numpy.int64)
+        return strategy.mean_many(zeros + total, zeros + weights, numpy)
