@@ -10,6 +10,7 @@ from kybern.api import types
 from kybern.api.coordination import Lease
 from kybern.api.core import Node, NodeCondition, Pod
 from kybern.api.time import format_micro_time, format_time
+from kybern.config import ConfigError
 from kybern.testing.world import World
 from kybern_controllers_cluster.nodeipam import Blocks, Exhausted, NodeIPAMController
 from kybern_controllers_cluster.nodelifecycle import NodeLifecycleController
@@ -254,6 +255,12 @@ def test_blocks_are_handed_out_in_turn() -> None:
     with pytest.raises(Exhausted):
         blocks.take("f")
     assert Blocks("fd00::/48", 64).take("a") == "fd00::/64"
+
+
+@pytest.mark.parametrize(("cidr", "mask"), [("10.0.0.0/25", 24), ("10.0.0.1/16", 24), ("nonsense", 24)])
+def test_a_range_that_cannot_be_cut_is_refused(cidr: str, mask: int) -> None:
+    with pytest.raises(ConfigError, match=r"network\.pod_cidr"):
+        Blocks(cidr, mask)
 
 
 async def test_pods_of_a_node_that_is_gone_go_too_after_a_while(world: World, kubelets: Kubelets) -> None:

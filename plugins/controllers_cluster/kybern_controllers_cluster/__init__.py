@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 class Options:
     """`[plugins.controllers_cluster]` in kybern.toml."""
 
-    pod_cidr: str = "10.244.0.0/16"
-    """The range of pod addresses; each node gets a block of it. `v4,v6` for two families."""
     node_mask: int = 24
-    """Size of a node's block: /24 in a /16 makes 256 nodes."""
+    """Size of a node's block of `network.pod_cidr`: /24 in a /16 makes 256 nodes."""
     node_mask_v6: int = 64
     terminated_pods: int = 12_500
     """So many finished pods are kept."""
@@ -48,7 +46,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.tainteviction import TaintEvictionController
 
     options = start.options("controllers_cluster") or Options()
-    ranges = tuple(part.strip() for part in options.pod_cidr.split(","))
+    ranges = tuple(part.strip() for part in start.config.network.pod_cidr.split(","))
     return [
         NamespaceController(),
         GarbageCollector(),

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from kybern.api.errors import StatusError
+from kybern.config import ConfigError
 from kybern.reconcile.interface import Context, Controller, Key
 
 
@@ -19,9 +20,12 @@ class Blocks:
     """The blocks of a range, handed out lowest first."""
 
     def __init__(self, cluster: str, mask: int) -> None:
-        self.network = ipaddress.ip_network(cluster)
+        try:
+            self.network = ipaddress.ip_network(cluster)
+        except ValueError as error:
+            raise ConfigError(f"network.pod_cidr: {cluster!r} is not an address range: {error}") from None
         if mask < self.network.prefixlen or mask > self.network.max_prefixlen:
-            raise ValueError(f"pod_cidr {cluster} has no blocks of size /{mask}")
+            raise ConfigError(f"network.pod_cidr: {cluster} has no blocks of size /{mask} for the nodes")
         self.mask = mask
         self.count: int = 2 ** (mask - self.network.prefixlen)
         self._size: int = 2 ** (self.network.max_prefixlen - mask)
