@@ -607,7 +607,7 @@ def test_plugins_are_on_as_upstream_has_them_and_can_be_switched() -> None:
         "PodSecurity", "Priority",
         "DefaultTolerationSeconds", "DefaultStorageClass", "StorageObjectInUseProtection",
         "PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "CertificateSigning",
-        "CertificateSubjectRestriction", "DefaultIngressClass",
+        "CertificateSubjectRestriction", "DefaultIngressClass", "ResourceQuota",
     ]  # fmt: skip
     assert "OwnerReferencesPermissionEnforcement" in names(enable=("OwnerReferencesPermissionEnforcement",))
     assert "Priority" not in names(disable=("Priority",))
@@ -622,6 +622,6 @@ def test_every_plugin_says_no_before_it_asks_about_kinds_that_are_not_its_own() 
     kinds = registry.builtin()
     config_map, pods = kinds.resource("", "v1", "configmaps"), kinds.resource("", "v1", "pods")
     interested = [p.name for p in chain.build(start, Options()) if p.handles("CREATE", config_map, "")]
-    assert interested == ["NamespaceLifecycle"]
+    assert interested == ["NamespaceLifecycle", "ResourceQuota"]
     on_binding = [p.name for p in chain.build(start, Options()) if p.handles("CREATE", pods, "binding")]
     assert on_binding == ["NamespaceLifecycle", "NodeRestriction"]

@@ -19,6 +19,7 @@ from kybern_admission_builtin.node_restriction import NodeRestriction
 from kybern_admission_builtin.owner_references import OwnerReferencesPermissionEnforcement
 from kybern_admission_builtin.pod_security import PodSecurity
 from kybern_admission_builtin.priority import Priority
+from kybern_admission_builtin.resource_quota import ResourceQuota
 from kybern_admission_builtin.runtime_class import RuntimeClass
 from kybern_admission_builtin.service_account import ServiceAccount
 from kybern_admission_builtin.storage_protection import StorageObjectInUseProtection
@@ -72,4 +73,5 @@ def _all(start: Start, options: Options) -> list[Admission]:
         certificates.CertificateSigning(access),
         certificates.CertificateSubjectRestriction(),
         DefaultIngressClass(lookup(networking.IngressClass)),
+        ResourceQuota(start.client, start.informers.informer(core.ResourceQuota), start.clock),
     ]

@@ -2,7 +2,7 @@
 
 A role may hold only rules that its writer has, unless he may `escalate`; a binding may give only what
 its writer has, unless he may `bind` that role. (Kubernetes docs, RBAC, "Privilege escalation
-prevention".) It is the last of the checks, on the object as it will be stored.
+prevention".) It looks at the object as it will be stored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class EscalationCheck(Admission):
     """Refuses what would give its writer, or his friends, more than he has."""
 
     name = "RBACEscalation"
-    order = 950
+    order = 850
 
     def __init__(self, grants: Grants) -> None:
         self._grants = grants
