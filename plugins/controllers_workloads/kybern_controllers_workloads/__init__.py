@@ -1,4 +1,4 @@
-"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet."""
+"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet, Job, CronJob."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @hookimpl
 def kybern_controllers(start: Start) -> Iterable[Controller]:
+    from kybern_controllers_workloads.cronjob import CronJobController
     from kybern_controllers_workloads.daemonset import DaemonSetController
     from kybern_controllers_workloads.deployment import DeploymentController
+    from kybern_controllers_workloads.job import JobController
+    from kybern_controllers_workloads.job_orphans import JobOrphansController
     from kybern_controllers_workloads.replicaset import ReplicaSetController
     from kybern_controllers_workloads.replicationcontroller import ReplicationControllerController
     from kybern_controllers_workloads.statefulset import StatefulSetController
+    from kybern_controllers_workloads.ttl_after_finished import TTLAfterFinishedController
 
     return [
         DeploymentController(),
@@ -26,4 +30,8 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         ReplicationControllerController(),
         StatefulSetController(),
         DaemonSetController(),
+        JobController(),
+        CronJobController(),
+        JobOrphansController(),
+        TTLAfterFinishedController(),
     ]

@@ -7,7 +7,7 @@ messages are the ones users see.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import attrs
 
@@ -55,33 +55,61 @@ class Schedule:
     every: float = 0.0
     """Seconds, for `@every`; the fields do not count then."""
 
+    @property
+    def step(self) -> int:
+        """`@every` in whole seconds."""
+        return max(1, int(self.every))
+
     def next(self, after: datetime) -> datetime | None:
-        """The first due time after `after`, in its time zone; None when there is none within five years."""
+        """The first due time after `after`, in its time zone; None when there is none within five years.
+
+        Clocks that go forward skip what was due in the hour that does not exist, clocks that go back
+        repeat what is due in the hour that comes twice (so does the parser that Kubernetes uses). That is
+        why steps are made in UTC and only looked at in the zone; `after` without a zone is taken as it is.
+        """
+        zone = after.tzinfo
+        start = after.replace(microsecond=0) if zone is None else after.astimezone(UTC).replace(microsecond=0)
         if self.every:
-            return (after + timedelta(seconds=max(1.0, self.every))).replace(microsecond=0)
-        moment = after.replace(second=0, microsecond=0) + timedelta(minutes=1)
+            found: datetime | None = start + timedelta(seconds=self.step)
+        else:
+            found = self._search(start.replace(second=0) + timedelta(minutes=1), zone)
+        return found.astimezone(zone) if found is not None and zone is not None else found
+
+    def _search(self, moment: datetime, zone: tzinfo | None) -> datetime | None:
         last = moment.year + _YEARS
         while moment.year <= last:
-            skipped = self._skip(moment)
+            skipped = self._skip(moment, zone)
             if skipped is None:
                 return moment
             moment = skipped
         return None
 
-    def _skip(self, moment: datetime) -> datetime | None:
+    def _skip(self, moment: datetime, zone: tzinfo | None) -> datetime | None:
         """The next moment worth a look, None when this one fits."""
-        if moment.month not in self.months:
-            first = moment.replace(day=1, hour=0, minute=0)
-            return (first + timedelta(days=32)).replace(day=1)
-        if not self._day_fits(moment):
-            return moment.replace(hour=0, minute=0) + timedelta(days=1)
-        if moment.hour not in self.hours:
-            return moment.replace(minute=0) + timedelta(hours=1)
-        return None if moment.minute in self.minutes else moment + timedelta(minutes=1)
+        local = moment.astimezone(zone) if zone is not None else moment
+        if local.month not in self.months:
+            first = local.replace(day=1, hour=0, minute=0, fold=0)
+            return _later((first + timedelta(days=32)).replace(day=1), moment)
+        if not self._day_fits(local):
+            return _later(local.replace(hour=0, minute=0, fold=0) + timedelta(days=1), moment)
+        minute = local.minute
+        if local.hour not in self.hours:
+            return moment + timedelta(minutes=60 - minute)
+        if minute in self.minutes:
+            return None
+        return moment + timedelta(minutes=min((m for m in self.minutes if m > minute), default=60) - minute)
 
     def _day_fits(self, moment: datetime) -> bool:
         day, weekday = moment.day in self.days, (moment.weekday() + 1) % 7 in self.weekdays
         return (day and weekday) if self.any_day else (day or weekday)
+
+
+def _later(midnight: datetime, moment: datetime) -> datetime:
+    """A local midnight in UTC. One that does not exist is taken by the clock of the day before, so it comes a little
+    later; it must never lie behind."""
+    if midnight.tzinfo is None:
+        return midnight
+    return max(midnight.astimezone(UTC), moment + timedelta(minutes=1))
 
 
 def parse(text: str) -> Schedule:
