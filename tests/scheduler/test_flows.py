@@ -344,3 +344,40 @@ async def test_a_resize_down_makes_room() -> None:
         cluster.put(smaller)
         await settle()
     assert cluster.bindings == [("p", "n")]
+
+
+async def test_stopping_ends_bindings_under_way() -> None:
+    cluster = Cluster(node("n"))
+    ended: list[str] = []
+
+    class SlowBinder(Policy):
+        name = "DefaultBinder"
+        default = True
+
+        async def bind(self, state: CycleState, pod: PodInfo, node: str) -> Status | None:
+            try:
+                await self.handle.clock.sleep(1000)
+            finally:
+                ended.append(pod.name)
+            return None
+
+    policies = [p for p in POLICIES if p.name != "DefaultBinder"]
+    async with Running(cluster.scheduler(policies=[*policies, SlowBinder])):
+        cluster.put(pod("p"))
+        await settle()
+        assert ended == []
+    assert ended == ["p"]
+
+
+async def test_work_of_a_policy_that_fails_beside_the_loop_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise RuntimeError("bug")
+
+    cluster = Cluster(node("n"))
+    async with Running(cluster.scheduler()) as scheduler:
+        scheduler.spawn(fail())
+        await settle()
+        cluster.put(pod("p"))
+        await settle()
+    assert cluster.bindings == [("p", "n")]
+    assert "work beside the scheduling loop failed" in caplog.text

@@ -7,11 +7,11 @@ are seen on their nodes, all others are tried again.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
-
-import anyio
 
 from kybern.api.errors import StatusError
 from kybern.api.time import format_time
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from kybern.reconcile.interface import EventRecorder, Informer
 
 __all__ = ["Scheduler"]
+
+log = logging.getLogger(__name__)
 
 CYCLES_AT_ONCE = 4
 """Cycles before other tasks of the event loop get their turn."""
@@ -100,7 +102,8 @@ class Scheduler:
         self.waiting = WaitingPods(clock)
         self._informers = informers
         self._asked: dict[type[Any], Informer[Any]] = {}
-        self._tasks: anyio.abc.TaskGroup | None = None
+        self._work: set[asyncio.Task[None]] = set()
+        """Bindings and writes under way; plain tasks, for there is one per pod and a group costs more than they do."""
         handle = _ProfileHandle(self)
         self._cycle = Cycle(handle, self.config.percentage_of_nodes)
         chosen = list(policies)
@@ -123,8 +126,14 @@ class Scheduler:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside the loop."""
-        assert self._tasks is not None, "the scheduler does not run"  # a programming error
-        self._tasks.start_soon(_awaited, work)
+        task = asyncio.get_running_loop().create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work_done)
+
+    def _work_done(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("work beside the scheduling loop failed", exc_info=task.exception())
 
     async def run(self) -> None:
         """Schedule pods until cancelled."""
@@ -132,10 +141,12 @@ class Scheduler:
         for informer in list(self._asked.values()):
             await informer.synced()
         try:
-            async with anyio.create_task_group() as self._tasks:
-                await self._loop()
+            await self._loop()
         finally:
             self.queue.close()
+            for task in self._work:
+                task.cancel()
+            await asyncio.gather(*self._work, return_exceptions=True)
 
     async def _loop(self) -> None:
         while True:
@@ -288,10 +299,6 @@ class Scheduler:
             await self.client.patch(type(pod), meta.name, meta.namespace, body, type="strategic", subresource="status")
         except StatusError:
             return  # deleted or replaced meanwhile; otherwise the next attempt writes it again
-
-
-async def _awaited(work: Coroutine[Any, Any, None]) -> None:
-    await work
 
 
 def _text(error: Exception) -> str:
