@@ -198,9 +198,9 @@ async def test_a_new_namespaces_default_account_is_waited_for() -> None:
     plugin = ServiceAccount(world.lookup(core.ServiceAccount), clock)
     waiting = asyncio.ensure_future(admit(plugin, request("CREATE", pod())))
     await clock.advance(0.15)
+    world.add(plain("v1/ServiceAccount", metadata={"name": "other", "namespace": "a"}))
     assert not waiting.done()
     world.add(plain("v1/ServiceAccount", metadata={"name": "default", "namespace": "a"}))
-    await clock.advance(0.1)
     assert (await waiting).spec.serviceAccountName == "default"
 
 

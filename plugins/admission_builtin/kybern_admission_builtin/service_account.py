@@ -45,7 +45,8 @@ _VOLUME = json.dumps(
     }
 ).encode()
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-_TRIES, _PAUSE = 10, 0.1
+_PATIENCE = 1.0
+"""Seconds that a pod waits for the account its namespace is about to get."""
 
 
 class ServiceAccount(Admission):
@@ -86,12 +87,11 @@ class ServiceAccount(Admission):
 
     async def _account(self, request: AdmissionRequest, name: str) -> Any:
         """The account. A new namespace's default account comes a moment after the namespace: wait for it."""
-        for attempt in range(_TRIES if name == DEFAULT else 1):
-            if attempt:
-                await self._clock.sleep(_PAUSE)
-            account = await self._accounts.get(name, request.namespace)
-            if account is not None:
-                return account
+        account = await self._accounts.get(name, request.namespace)
+        if account is None and name == DEFAULT:
+            account = await self._accounts.awaited(name, request.namespace, self._clock, _PATIENCE)
+        if account is not None:
+            return account
         why = f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found'
         raise forbidden(request, why)
 
