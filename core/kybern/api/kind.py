@@ -7,11 +7,14 @@ these. The API server needs nothing else to serve it. A function left out means 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from kybern.api.field import Errors
+
+if TYPE_CHECKING:
+    from kybern.api.computed import Computed
 
 __all__ = ["ALL_VERBS", "REVIEW_VERBS", "Column", "Kind", "Subresource", "WriteContext"]
 
@@ -129,6 +132,9 @@ class Kind:
     """PUT of a name that does not exist creates it (upstream: leases, events, endpoints...)."""
     unconditional_update: bool = True
     """PUT without resourceVersion overwrites; when False it is an error on metadata.resourceVersion."""
+    computed: Computed | None = None
+    """Answers reads instead of the store; objects are plain data, `verbs` are get and list, no function above is used
+    but `row`. A plural of `*` stands for every name in the group and version."""
 
     @property
     def api_version(self) -> str:
@@ -142,7 +148,9 @@ class Kind:
 
     @property
     def struct(self) -> type[Any]:
-        """The Struct class of its objects."""
+        """The Struct class of its objects; of computed kinds, `dict`."""
+        if self.computed is not None:
+            return dict
         from kybern.api import types
 
         return types.struct_of(self)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+import attrs
 import msgspec
 
 from kybern.api.errors import StatusError
@@ -43,7 +44,7 @@ class Discovery:
         self.address = address
         """Host and port that /api tells clients."""
         self._made: dict[Any, tuple[bytes, str]] = {}
-        self._generation = -1
+        self._generation: tuple[int, ...] = ()
 
     def serve(self, paths: Paths) -> None:
         """Add the paths."""
@@ -65,7 +66,7 @@ class Discovery:
         found: dict[str, dict[str, list[Kind]]] = {}
         for resource in self._resources:
             kind = resource.kind
-            found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
+            found.setdefault(kind.group, {}).setdefault(kind.version, []).extend(_listed(kind))
         order = {group: i for i, group in enumerate(_ORDER)}
         ranked = sorted(found, key=lambda g: (order.get(g, len(order)), g))
         return {g: dict(sorted(found[g].items(), key=lambda v: _version_rank(v[0]))) for g in ranked}
@@ -109,9 +110,11 @@ class Discovery:
         return _in_form(body, media)
 
     def _cached(self, key: Any, make: Any) -> tuple[bytes, str]:
-        if self._generation != self._resources.generation:
+        computed = (r.kind.computed.generation for r in self._resources if r.kind.computed is not None)
+        generation = (self._resources.generation, *computed)
+        if self._generation != generation:
             self._made.clear()
-            self._generation = self._resources.generation
+            self._generation = generation
         found = self._made.get(key)
         if found is None:
             body = msgspec.json.encode(make())
@@ -131,6 +134,13 @@ class Discovery:
             return Response(304, b"", JSON, headers)
         content_type = f"{JSON};g=apidiscovery.k8s.io;v={version};as={_AGGREGATED}"
         return Response(200, body, content_type, headers)
+
+
+def _listed(kind: Kind) -> list[Kind]:
+    """A kind as discovery names it: mostly itself; one that stands for any name, under the names there are now."""
+    if kind.computed is None or kind.plural != "*":
+        return [kind]
+    return [attrs.evolve(kind, plural=s.name, namespaced=s.namespaced) for s in kind.computed.served()]
 
 
 def _in_form(body: bytes, media: Media) -> Response:
@@ -194,7 +204,7 @@ def _resource(kind: Kind) -> dict[str, Any]:
         resource["shortNames"] = list(kind.short_names)
     if kind.categories:
         resource["categories"] = list(kind.categories)
-    if "list" in kind.verbs:
+    if "list" in kind.verbs and kind.computed is None:
         resource["storageVersionHash"] = _storage_hash(kind)
     return resource
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from kybern.api.errors import StatusError
+from kybern.apiserver.computed import ComputedReads
 from kybern.apiserver.handlers import Handlers
 from kybern.apiserver.paths import Paths
 from kybern.apiserver.request import Request
@@ -28,6 +29,7 @@ class Dispatch:
         self._subresources = subresources
         self._paths = paths
         self._reviews = subresources.reviews
+        self._computed = ComputedReads(handlers.encoding)
         self._verbs: dict[str, Handler] = {
             verb: getattr(handlers, verb)
             for verb in ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -40,6 +42,8 @@ class Dispatch:
         resource = self._resources.find(request.group, request.version, request.resource)
         if resource is None:
             raise StatusError.no_such_path()
+        if resource.kind.computed is not None:
+            return await self._computed(request, resource)
         self._check_scope(request, resource)
         if request.subresource:
             return await self._subresources(request, resource)

@@ -124,7 +124,7 @@ class Resources:
         if kind.storage_version_of is not None:
             shared = self._shared(kind)
             storage, cache = shared.kind, shared.cache
-        elif "get" in kind.verbs or "list" in kind.verbs:
+        elif kind.computed is None and ("get" in kind.verbs or "list" in kind.verbs):
             struct = kind.struct
             codec = Codec(
                 api_version=kind.api_version,
@@ -135,7 +135,8 @@ class Resources:
             cache = await self.watch_cache.add(storage_prefix(kind), codec)
         resource = Resource(kind, storage, cache)
         self._by_path[kind.group, kind.version, kind.plural] = resource
-        self._by_struct.setdefault(resource.struct, resource)
+        if kind.computed is None:
+            self._by_struct.setdefault(resource.struct, resource)
         self.generation += 1
         return resource
 
@@ -152,7 +153,7 @@ class Resources:
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """The resource behind a path."""
-        return self._by_path.get((group, version, plural))
+        return self._by_path.get((group, version, plural)) or self._by_path.get((group, version, "*"))
 
     def of(self, struct: type[Any]) -> Resource:
         """The resource whose objects are of this Struct class; KeyError when none is."""

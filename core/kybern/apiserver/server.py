@@ -168,7 +168,7 @@ class APIServer:
 
     def _object_counts(self) -> Iterator[tuple[dict[str, str], float]]:
         for resource in self.resources:
-            if resource.stored_as_served and "list" in resource.verbs:
+            if resource.stored_as_served and "list" in resource.verbs and resource.kind.computed is None:
                 yield {"resource": resource.kind.resource}, len(resource.cache)
 
 

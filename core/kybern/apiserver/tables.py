@@ -75,9 +75,10 @@ def _included(obj: Any, include: str, version: str) -> bytes:
 
 
 def partial(obj: Any, version: str = "v1") -> bytes:
-    """The object's metadata alone, as PartialObjectMetadata."""
+    """The object's metadata alone, as PartialObjectMetadata. Computed objects are plain data."""
+    metadata = obj["metadata"] if type(obj) is dict else obj.metadata
     return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%b","metadata":%b}' % (
-        version.encode(), types.encode(obj.metadata)
+        version.encode(), types.encode(metadata)
     )  # fmt: skip
 
 

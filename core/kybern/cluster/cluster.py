@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kybern.client.interface import Client
     from kybern.cluster.pki import PKI
     from kybern.node.agent import NodeAgent
+    from kybern.node.usage import NodeUsage
     from kybern.reconcile.engine import Engine
     from kybern.reconcile.events import Events
     from kybern.reconcile.informers import Informers
@@ -193,7 +194,11 @@ class Cluster:
             self.events,
             kinds,
             self.options,
+            self._usage,
         )
+
+    async def _usage(self) -> Sequence[NodeUsage]:
+        return await self.nodes.usage() if self.nodes is not None else ()
 
     async def _serve(self, start: Start, stack: AsyncExitStack) -> None:
         """The API server over the store, listening."""

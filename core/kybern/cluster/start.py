@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kybern.api.registry import Registry
     from kybern.client.interface import Client
     from kybern.cluster.pki import PKI
+    from kybern.node.usage import NodeUsage
     from kybern.reconcile.informers import Informers
     from kybern.reconcile.interface import EventRecorder
 
@@ -39,3 +40,5 @@ class Start:
     """All resources, for plugins that work on every kind (garbage collection)."""
     options: Callable[[str], Any]
     """Plugin name -> its config section as its `Options` class (defaults when the section is absent)."""
+    usage: Callable[[], Awaitable[Sequence[NodeUsage]]]
+    """What the nodes of this process and their pods use now; empty before they run."""

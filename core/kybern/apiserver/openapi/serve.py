@@ -44,6 +44,8 @@ class OpenAPI:
         found: dict[str, list[Kind]] = {}
         for resource in self._resources:
             kind = resource.kind
+            if kind.computed is not None:  # its objects are in no schema
+                continue
             path = f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
             found.setdefault(path, []).append(kind)
         return found
@@ -80,7 +82,7 @@ class OpenAPI:
         accept = request.headers.get("Accept", "")
         if accept and not any(known in accept for known in ("json", "*/*")):
             raise StatusError(406, "NotAcceptable", "only the following media types are accepted: application/json", {})
-        kinds = [resource.kind for resource in self._resources]
+        kinds = [resource.kind for resource in self._resources if resource.kind.computed is None]
         return self._document(request, "v2", self._digest("v2", kinds), lambda: _document_v2(kinds))
 
     def _document(self, request: Request, key: str, digest: str, make: Callable[[], dict[str, Any]]) -> Response:

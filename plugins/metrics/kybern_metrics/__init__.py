@@ -1,0 +1,24 @@
+"""The three metrics APIs: metrics.k8s.io from what nodes measure, the others from annotations and ConfigMaps.
+
+Autoscalers and `kubectl top` read them like any other resource; nothing of them is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from kybern.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from kybern.api.kind import Kind
+    from kybern.cluster.start import Start
+
+
+@hookimpl
+def kybern_resources(start: Start) -> Iterable[Kind]:
+    from kybern_metrics.custom import custom_metrics
+    from kybern_metrics.external import external_metrics
+    from kybern_metrics.resources import resource_metrics
+
+    return [*resource_metrics(start), custom_metrics(start), external_metrics(start)]
