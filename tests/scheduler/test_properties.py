@@ -186,3 +186,12 @@ def test_zones_take_turns_in_the_order_of_the_search() -> None:
     for name, zone in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("c1", "c"), ("c2", "c")):
         snapshot.add_or_update_node(node(name, labels={"topology.kubernetes.io/zone": zone}))
     assert [snapshot.nodes[row].name for row in snapshot.order] == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
+def test_sets_of_taints_that_no_node_has_any_more_are_forgotten() -> None:
+    snapshot = Snapshot(1)
+    for i in range(200):
+        snapshot.add_or_update_node(node("n", taints=[("round", str(i), "NoSchedule")]))
+        snapshot.add_or_update_node(node("m", taints=[("other", "", "NoSchedule")]))
+        assert [snapshot.taint_sets[i] for i in _list(snapshot.columns.taint_set)] == [n.taints for n in snapshot.nodes]
+    assert len(snapshot.taint_sets) < 30

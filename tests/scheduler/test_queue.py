@@ -224,3 +224,24 @@ async def test_the_loop_sleeps_until_a_pod_is_there(harness: Harness) -> None:
     await settle()
     assert waiter.done()
     assert harness.order() == ["p"]
+
+
+async def test_what_happened_while_a_pod_was_held_counts_when_it_is_rejected(harness: Harness) -> None:
+    for name in ("held", "other"):
+        harness.add(name)
+    held, other = harness.pop(), harness.pop()
+    harness.queue.hold(held.pod.uid)
+    harness.queue.happened(POD_GONE, "x", None)
+    harness.queue.requeue(held, ["Room"])
+    harness.queue.requeue(other, ["Room"])
+    assert harness.places() == {"backoff": ["held"], "unschedulable": ["other"]}
+
+
+async def test_a_pod_rejected_by_many_is_found_under_each_and_left_everywhere(harness: Harness) -> None:
+    harness.add("p")
+    harness.fail("Room", "Big", "Gate")
+    await harness.clock.advance(5)
+    harness.queue.happened(NODE_ADDED, None, "p")
+    harness.queue.happened(POD_GONE, "x", None)
+    assert harness.order() == ["p"]
+    assert harness.queue._rejected == {}

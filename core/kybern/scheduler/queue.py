@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ __all__ = ["QueueProfile", "QueuedPod", "SchedulingQueue"]
 
 FLUSH_AFTER = 300.0
 FLUSH_EVERY = 30.0
+MISSED_KEPT = 1000
 
 
 class QueueProfile(Protocol):
@@ -93,6 +95,8 @@ class SchedulingQueue:
         self._unschedulable: dict[str, QueuedPod] = {}
         self._rejected: dict[tuple[QueueProfile, str], dict[str, QueuedPod]] = {}
         """Unschedulable pods by (profile, policy that rejected them)."""
+        self._missed: dict[str, deque[tuple[ClusterEvent, Any, Any]]] = {}
+        """Events since a pod was decided upon, by uid, for pods that wait to be permitted and may yet be rejected."""
         self._sequence = itertools.count()
         self._waiter: asyncio.Future[None] | None = None
         self._backoff_timer: Timer | None = None
@@ -135,11 +139,12 @@ class SchedulingQueue:
         if queued.place == "active":
             if old.priority != pod.priority:
                 self._to_active(queued)
-        elif queued.place == "unschedulable" and event is not None:
+        elif event is not None:
             self._consider(queued, event, old.pod, pod.pod)
 
     def remove(self, uid: str) -> None:
         """The pod was deleted, or has a node."""
+        self._missed.pop(uid, None)
         queued = self._pods.pop(uid, None)
         if queued is not None:
             self._leave(queued)
@@ -157,10 +162,17 @@ class SchedulingQueue:
         queued.backoff_until = now + self._backoff_of(queued)
         queued.queued_at = queued.waiting_since = now
         queued.rejected_by = frozenset(rejected_by)
-        if rejected_by:
-            self._to_unschedulable(queued)
-        else:
+        missed = self._missed.pop(queued.pod.uid, ())
+        if not rejected_by:
             self._to_backoff(queued)
+            return
+        self._to_unschedulable(queued)
+        for event, old, new in missed:
+            self._consider(queued, event, old, new)
+
+    def hold(self, uid: str) -> None:
+        """The pod has a node but is not permitted yet: should it be rejected, what happens from now on counts."""
+        self._missed[uid] = deque(maxlen=MISSED_KEPT)
 
     def activate(self, uid: str) -> None:
         """Try a waiting pod now, whatever it waits for."""
@@ -170,6 +182,8 @@ class SchedulingQueue:
 
     def happened(self, event: ClusterEvent, old: Any, new: Any, only: Callable[[PodInfo], bool] | None = None) -> None:
         """Something changed in the cluster: wake the pods that it may help. `only` narrows them further."""
+        for missed in self._missed.values():
+            missed.append((event, old, new))
         for profile, policy in list(self._rejected):
             hints = [hint for hint in profile.hints(policy) if hint.event.covers(event)]
             if not hints:
@@ -179,6 +193,8 @@ class SchedulingQueue:
                     self._wake(queued)
 
     def _consider(self, queued: QueuedPod, event: ClusterEvent, old: Any, new: Any) -> None:
+        if queued.place != "unschedulable":
+            return
         profile = self._profile_of(queued.pod)
         for policy in queued.rejected_by:
             hints = [hint for hint in profile.hints(policy) if hint.event.covers(event)]

@@ -37,7 +37,8 @@ __all__ = ["Scheduler"]
 log = logging.getLogger(__name__)
 
 CYCLES_AT_ONCE = 4
-"""Cycles before other tasks of the event loop get their turn."""
+"""Cycles before other tasks of the event loop get their turn, and how long they may take together, in seconds."""
+TIME_AT_ONCE = 0.005
 
 
 class Informers(Protocol):
@@ -151,11 +152,14 @@ class Scheduler:
     async def _loop(self) -> None:
         while True:
             await self.queue.ready()
+            begun = self.clock.monotonic()
             for _ in range(CYCLES_AT_ONCE):
                 queued = self.queue.pop_now()
                 if queued is None:
                     break
                 self.schedule_one(queued)
+                if self.clock.monotonic() - begun > TIME_AT_ONCE:
+                    break
             await self.clock.sleep(0)
 
     def schedule_one(self, queued: QueuedPod) -> None:
@@ -217,6 +221,7 @@ class Scheduler:
             return
         if waits:
             self.waiting.hold(pod.uid, waits)
+            self.queue.hold(pod.uid)
         self.spawn(self._bind(queued, profile, state, pod, node, waits))
 
     def _turned_down(self, queued: QueuedPod, objection: Status, node: str) -> None:

@@ -128,9 +128,20 @@ class Snapshot:
             else:
                 del self.image_nodes[image]
         if sign > 0:
-            info.taint_set = self._taint_ids.setdefault(info.taints, len(self._taint_ids))
-            if info.taint_set == len(self.taint_sets):
-                self.taint_sets.append(info.taints)
+            self._number_taints(info)
+
+    def _number_taints(self, info: NodeInfo) -> None:
+        if len(self.taint_sets) > 2 * len(self.nodes) + 16:
+            self._renumber_taints()
+        info.taint_set = self._taint_ids.setdefault(info.taints, len(self._taint_ids))
+        if info.taint_set == len(self.taint_sets):
+            self.taint_sets.append(info.taints)
+
+    def _renumber_taints(self) -> None:
+        """Forget sets of taints that no node has any more."""
+        self.taint_sets, self._taint_ids, self._columns = [()], {(): 0}, None
+        for info in self.nodes:
+            self._number_taints(info)
 
     def add_pod(self, pod: PodInfo, node: str, *, assumed: bool = False) -> None:
         """A pod has a node, or will have (assumed). Replaces what was known of it."""
