@@ -17,6 +17,7 @@ CONTRACTS = {
     "kybern_store": "kybern.testing.store.StoreContract",
     "kybern_runtime": "kybern.testing.runtime.RuntimeContract",
     "kybern_scheduling_policy": "kybern.testing.policy.PolicyContract",
+    "kybern_controllers": "kybern.testing.controller.ControllerContract",
     "kybern_admission": "kybern.testing.admission.AdmissionContract",
     "kybern_authenticator": "kybern.testing.authentication.AuthenticatorContract",
     "kybern_authorizer": "kybern.testing.authorization.AuthorizerContract",
