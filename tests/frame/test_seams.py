@@ -195,6 +195,8 @@ async def test_a_plugin_on_every_seam_takes_part(loaded):
         assert made.data == {"stamped": "yes"}
         code, body = await client.raw("GET", "/hello")
         assert (code, body) == (200, b"hello system:admin")
+        metrics = (await client.raw("GET", "/metrics"))[1]
+        assert b"apiserver_request_total" in metrics and b'controller_reconcile_total{controller="follower"}' in metrics
         candidate = struct("coordination.k8s.io", "v1alpha2", "LeaseCandidate")
         await client.create(candidate(metadata=ObjectMeta(name="l", namespace="default")))
         assert [o.metadata.name for o in (await client.list(candidate, "default")).items] == ["l"]

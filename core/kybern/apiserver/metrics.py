@@ -39,6 +39,7 @@ class Metrics:
         self._fairness = fairness
         self._requests: dict[Labels, int] = {}
         self._durations: dict[Labels, _Histogram] = {}
+        self._sources: list[Callable[[], Iterable[str]]] = []
         self._gauges: dict[str, tuple[str, Gauge]] = {}
         self.watches = 0
         """Watches that are open."""
@@ -46,6 +47,10 @@ class Metrics:
     def add_gauge(self, name: str, help: str, read: Gauge) -> None:
         """Show a value that somebody else keeps."""
         self._gauges[name] = (help, read)
+
+    def add_lines(self, source: Callable[[], Iterable[str]]) -> None:
+        """Further lines of the exposition format, asked for at every read: other components of this process."""
+        self._sources.append(source)
 
     def observe(self, request: Request, code: int, seconds: float) -> None:
         """Count an answered request."""
@@ -77,6 +82,8 @@ class Metrics:
         for name, (help, read) in self._gauges.items():
             lines += _header(name, "gauge", help)
             lines += [f"{name}{_labels(labels)} {value:g}" for labels, value in read()]
+        for source in self._sources:
+            lines += source()
         return ("\n".join(lines) + "\n").encode()
 
     def _duration_lines(self, names: tuple[str, ...]) -> list[str]:

@@ -254,6 +254,7 @@ class Cluster:
             for controller in self.plugins.collect("kybern_controllers", start=start):
                 if controller.name not in self.config.controllers.disable:
                     self.engine.add(controller)
+            self.server.metrics.add_lines(self.engine.metrics)
             self._progress("starting controllers")
             tasks.start_soon(self.engine.run)
         if self.config.scheduler.enabled:
