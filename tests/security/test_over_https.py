@@ -418,3 +418,11 @@ def bare_request(key: Any, common_name: str, organization: str) -> bytes:
     name = x509.Name([x509.NameAttribute(oid, text) for oid, text in subject])
     signed = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return signed.public_bytes(serialization.Encoding.PEM)
+
+
+async def test_a_watch_on_one_object_is_a_request_for_it(admin: Caller) -> None:
+    await grant(admin, "jane", rule("list", "secrets", "", "mine"))
+    jane, secrets = user(admin, "jane"), f"{CORE}/namespaces/default/secrets"
+    assert await jane.code(f"{secrets}?fieldSelector=metadata.name%3Dmine") == 200
+    for other in ("", "?fieldSelector=metadata.name%3Dother", "?fieldSelector=metadata.name!%3Dmine"):
+        assert await jane.code(secrets + other) == 403
