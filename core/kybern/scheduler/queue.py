@@ -45,7 +45,6 @@ class QueuedPod:
         "attempts",
         "backoff_until",
         "failures",
-        "first_seen",
         "gated_by",
         "indexed_by",
         "place",
@@ -57,7 +56,6 @@ class QueuedPod:
 
     def __init__(self, pod: PodInfo, now: float) -> None:
         self.pod = pod
-        self.first_seen = now
         self.queued_at = now
         self.waiting_since = now
         self.attempts = 0
