@@ -30,6 +30,12 @@ class RemoteStore(MemoryStore):
         await asyncio.sleep(0)
         return await super().commit([op._replace(hint=None) for op in ops])
 
+    async def history(self, prefix: str, after: int, until: int, limit: int = 10_000) -> Sequence[Commit]:
+        found = await super().history(prefix, after, until, limit)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return found
+
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Sequence[Commit]]:
         async for commits in super().watch(prefix, after):
             await asyncio.sleep(0)

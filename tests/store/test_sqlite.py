@@ -168,6 +168,18 @@ def pages(path: Path) -> tuple[int, int]:
     return counted
 
 
+async def test_compaction_leaves_nothing_of_what_is_deleted(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    for i in range(10):
+        await store.commit([Op(f"/k{i}", b"1")])
+        await store.commit([Op(f"/k{i}", b"2")])
+        await store.commit([Op(f"/k{i}", None)])
+    await store.commit([Op("/k3", b"again")])
+    await store.compact(store.revision)
+    assert pages(tmp_path)[1] == 1
+    await store.close()
+
+
 async def test_compaction_that_a_crash_cut_short_is_finished_by_the_next(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     for i in range(30):
