@@ -206,6 +206,22 @@ def test_patches(world: World, target: str, patch: tuple[str, Any]) -> None:
     check(world.ask("PATCH", f"{target}?dryRun=All", body, Content_Type=f"application/{kind}+json"))
 
 
+@thorough(150)
+@given(
+    st.sampled_from(["configmaps/a", "configmaps/new", "pods/p"]),
+    st.sampled_from(["one", "two"]),
+    st.booleans(),
+    st.one_of(struct("io.k8s.api.core.v1.ConfigMap"), struct("io.k8s.api.core.v1.Pod"), DIRECTIVES, JUNK),
+)
+def test_applied_objects(world: World, where: str, manager: str, force: bool, body: Any) -> None:
+    if isinstance(body, dict):
+        kept = {k: v for k, v in body.items() if k not in ("apiVersion", "kind")}
+        metadata = kept["metadata"] if isinstance(kept.get("metadata"), dict) else {}
+        body = kept | {"metadata": metadata | {"name": where.split("/")[1]}}
+    target = f"/api/v1/namespaces/default/{where}?fieldManager={manager}&force={str(force).lower()}"
+    check(world.ask("PATCH", target, body, Content_Type="application/apply-patch+yaml"))
+
+
 @thorough(300)
 @given(st.binary(max_size=60), st.sampled_from(["json", "yaml", "vnd.kubernetes.protobuf", "json-patch+json", "apply-patch+yaml", "x"]),
        st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]))  # fmt: skip

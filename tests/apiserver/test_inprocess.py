@@ -60,8 +60,10 @@ async def test_statuses_and_patches(api: Api, client: InProcessClient) -> None:
     assert (after.status.replicas, after.spec.replicas) == (7, 7)
     operations = [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]
     assert (await client.patch(Deployment, "d", "default", operations, type="json")).metadata.labels == {"a": "b"}
-    with pytest.raises(StatusError, match="415"):
-        await client.patch(Deployment, "d", "default", {}, type="apply")
+    wanted = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"paused": True}}
+    applied = await client.patch(Deployment, "d", "default", wanted, type="apply", field_manager="me")
+    assert (applied.spec.paused, applied.spec.replicas) == (True, 7)
+    assert [e.manager for e in applied.metadata.managedFields] == ["before-first-apply", "me"]
 
 
 async def test_deletion_with_preconditions(client: InProcessClient) -> None:

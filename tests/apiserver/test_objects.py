@@ -189,6 +189,14 @@ async def test_unknown_and_duplicate_fields_are_errors_warnings_or_nothing(api: 
     assert ignored.json["data"] == {"a": "2"}
 
 
+async def test_doubtful_values_are_warned_about(api: Api) -> None:
+    doubtful = pod("p")
+    doubtful["spec"]["nodeSelector"] = {"beta.kubernetes.io/os": "linux"}
+    answer = await api.ask("POST", PODS, doubtful)
+    assert answer.code == 201
+    assert any("beta.kubernetes.io/os" in warning for warning in answer.warnings)
+
+
 async def test_all_faults_are_told_at_once(api: Api) -> None:
     body = {"metadata": {"name": "UPPER", "labels": {"-a": "b"}}, "data": {"bad key": "1"}}
     answer = await api.ask("POST", CONFIG_MAPS, body)

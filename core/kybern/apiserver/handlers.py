@@ -14,12 +14,13 @@ from kybern.apiserver.backend import Backend
 from kybern.apiserver.encode import Encoding, list_body, plain, success
 from kybern.apiserver.negotiate import Media, negotiate
 from kybern.apiserver.operation import Operation, Written
-from kybern.apiserver.options import dry_run_of, list_options, write_options
-from kybern.apiserver.patching import change_of
+from kybern.apiserver.options import WriteOptions, dry_run_of, list_options, write_options
+from kybern.apiserver.patching import APPLY, applied_body, applied_decoder, change_of
 from kybern.apiserver.request import Request, query_bool, query_int
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.response import Answer, Response
 from kybern.apiserver.verbs import read
+from kybern.apiserver.verbs.apply import apply
 from kybern.apiserver.verbs.create import create
 from kybern.apiserver.verbs.delete import DeleteOptions, delete, delete_collection
 from kybern.apiserver.verbs.update import replace, update
@@ -30,10 +31,19 @@ __all__ = ["Handlers", "operation"]
 
 def operation(request: Request, dry_run: bool = False, field_manager: str = "") -> Operation:
     """The operation that a request asks for."""
+    if not field_manager:
+        # Upstream's rule for who does not say: the program's name, up to the slash.
+        field_manager = request.headers.get("User-Agent", "").partition("/")[0][:128]
     return Operation(
-        request.user, request.now, request.namespace if request.resource != "namespaces" else "", request.name,
-        request.subresource, dry_run, field_manager, request.warnings,
-    )  # fmt: skip
+        request.user,
+        request.now,
+        request.namespace if request.resource != "namespaces" else "",
+        request.name,
+        request.subresource,
+        dry_run,
+        field_manager,
+        warnings=request.warnings,
+    )
 
 
 _RETURNS_DELETED = frozenset({
@@ -92,9 +102,18 @@ class Handlers:
         """PATCH."""
         media = negotiate(request)
         options = write_options(request.query, "PatchOptions")
+        if body.media_type(request) == APPLY:
+            return await self._apply(request, resource, options, media)
         change = await change_of(request, resource.struct, options.field_validation)
         op = operation(request, options.dry_run, options.field_manager)
         written = await update(self.backend, resource, op, change, blind=True)
+        return self.encoding.written(request, resource, written, media)
+
+    async def _apply(self, request: Request, resource: Resource, options: WriteOptions, media: Media) -> Answer:
+        wanted = await applied_body(request, options)
+        op = operation(request, options.dry_run, options.field_manager)
+        decode = applied_decoder(request, resource, options)
+        written = await apply(self.backend, resource, op, wanted, decode, force=options.force)
         return self.encoding.written(request, resource, written, media)
 
     async def delete(self, request: Request, resource: Resource) -> Answer:

@@ -46,17 +46,18 @@ def check_namespace(kind: Kind, metadata: Any, namespace: str) -> None:
         )
 
 
-def begin(kind: Kind, metadata: Any, now: float) -> None:
+def begin(kind: Kind, metadata: Any, now: float, *, applied: bool = False) -> None:
     """What every new object gets, whatever its creator wrote there."""
     metadata.uid = new_uid()
     metadata.creationTimestamp = format_time(now)
     metadata.deletionTimestamp = metadata.deletionGracePeriodSeconds = None
     metadata.selfLink = None
-    metadata.managedFields = None
+    if not applied:
+        metadata.managedFields = None
     metadata.generation = 1 if kind.spec_changed is not None else None
 
 
-def carry_over(kind: Kind, new: Any, old: Any) -> None:
+def carry_over(kind: Kind, new: Any, old: Any, *, applied: bool = False) -> None:
     """What an update may leave out and never change: identity and the marks of deletion."""
     new.uid = new.uid or old.uid
     new.creationTimestamp = new.creationTimestamp or old.creationTimestamp
@@ -66,7 +67,8 @@ def carry_over(kind: Kind, new: Any, old: Any) -> None:
     new.namespace = new.namespace or old.namespace
     new.generation = old.generation
     new.selfLink = None
-    new.managedFields = None
+    if not applied:
+        new.managedFields = old.managedFields
 
 
 def generation_after(kind: Kind, new: Any, old: Any) -> int | None:

@@ -24,6 +24,8 @@ class Operation:
     subresource: str = ""
     dry_run: bool = False
     field_manager: str = ""
+    applied: bool = False
+    """A server-side apply: the object comes with the managedFields it shall have."""
     warnings: list[str] = attrs.field(factory=list)
     """Texts for the client, filled on the way."""
     options: Any = None

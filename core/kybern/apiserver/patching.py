@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,14 +13,17 @@ from kybern.api.errors import StatusError
 from kybern.api.field import Errors
 from kybern.api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
 from kybern.api.patch.strategic import PatchField, PatchSchema
-from kybern.apiserver.body import media_type, object_from, plain_json
+from kybern.apiserver.body import media_type, object_from, plain_json, plain_yaml
+from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.request import Request
+from kybern.apiserver.resource import Resource
 from kybern.apiserver.verbs.update import Change
 
-__all__ = ["change_of"]
+__all__ = ["APPLY", "applied_body", "applied_decoder", "change_of", "patch_change"]
 
 _JSON, _MERGE = "application/json-patch+json", "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
 
 
 class SchemaFields:
@@ -105,3 +109,27 @@ def _decoded(patched: Any, struct: type[Any], field_validation: str, warnings: l
             error.message.rpartition("cannot be handled as a ")[2].partition(": ")[2] or error.message,
         )
         raise StatusError.invalid("", "", "", errors) from None
+
+
+async def applied_body(request: Request, options: WriteOptions) -> dict[str, Any]:
+    """The body of a server-side apply as plain data; StatusError 400, and 422 without a field manager."""
+    if "fieldManager" not in request.query or not options.field_manager:
+        errors = Errors()
+        errors.required("fieldManager", "is required for apply patch")
+        raise StatusError.invalid("PatchOptions", "meta.k8s.io", "", errors)
+    plain = plain_yaml(await request.body())
+    if not isinstance(plain, dict):
+        raise StatusError.bad_request("error decoding YAML: an applied object must be an object")
+    return plain
+
+
+def applied_decoder(request: Request, resource: Resource, options: WriteOptions) -> Callable[[Any], Any]:
+    """Reads what is applied, and what comes out of the merge, as the kind's own objects."""
+
+    def decode(plain: Any) -> Any:
+        warnings: list[str] = []
+        obj = object_from(msgspec.json.encode(plain), resource.struct, options.field_validation, warnings)
+        request.warnings.extend(w for w in warnings if w not in request.warnings)
+        return obj
+
+    return decode

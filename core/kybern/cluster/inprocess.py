@@ -14,6 +14,7 @@ import msgspec
 from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.apiserver.authorization import Attributes
+from kybern.apiserver.body import object_from
 from kybern.apiserver.operation import Operation
 from kybern.apiserver.options import ListOptions
 from kybern.apiserver.patching import patch_change
@@ -22,6 +23,7 @@ from kybern.apiserver.response import Response
 from kybern.apiserver.subresources.binding import bind
 from kybern.apiserver.user import User
 from kybern.apiserver.verbs import read
+from kybern.apiserver.verbs.apply import apply
 from kybern.apiserver.verbs.create import create
 from kybern.apiserver.verbs.delete import DeleteOptions, delete, delete_collection
 from kybern.apiserver.verbs.update import replace, update
@@ -42,7 +44,6 @@ _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
     "json": "application/json-patch+json",
-    "apply": "application/apply-patch+yaml",
 }
 
 
@@ -152,7 +153,13 @@ class InProcessClient(Client):
             "patch", kind, namespace, name, subresource, dry_run=dry_run, field_manager=field_manager
         )
         if type == "apply":
-            raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+
+            def decode(plain: Any) -> Any:
+                return object_from(msgspec.json.encode(plain), resource.struct, "Warn", op.warnings)
+
+            op.field_manager = field_manager or self.user.name
+            applied: K = (await apply(backend, resource, op, patch, decode, force=force)).object
+            return applied
         change = patch_change(_PATCH_TYPES[type], msgspec.json.encode(patch), resource.struct, "Warn", op.warnings)
         written = await update(backend, resource, op, change, blind=True)
         made: K = written.object

@@ -12,11 +12,12 @@ from kybern.apiserver.encode import Encoding
 from kybern.apiserver.handlers import operation
 from kybern.apiserver.negotiate import negotiate
 from kybern.apiserver.options import write_options
-from kybern.apiserver.patching import change_of
+from kybern.apiserver.patching import APPLY, applied_body, applied_decoder, change_of
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.response import Answer
 from kybern.apiserver.verbs import read
+from kybern.apiserver.verbs.apply import apply
 from kybern.apiserver.verbs.update import replace, update
 
 __all__ = ["Parts"]
@@ -37,7 +38,11 @@ class Parts:
             return self._encoding.item(request, resource, item, media)
         options = write_options(request.query, "PatchOptions" if request.verb == "patch" else "UpdateOptions")
         op = operation(request, options.dry_run, options.field_manager)
-        if request.verb == "patch":
+        if request.verb == "patch" and body.media_type(request) == APPLY:
+            wanted = await applied_body(request, options)
+            decode = applied_decoder(request, resource, options)
+            written = await apply(self._backend, resource, op, wanted, decode, force=options.force)
+        elif request.verb == "patch":
             change = await change_of(request, resource.struct, options.field_validation)
             written = await update(self._backend, resource, op, change, blind=True)
         else:

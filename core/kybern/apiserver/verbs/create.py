@@ -9,12 +9,13 @@ from kybern.api.errors import StatusError
 from kybern.api.field import Errors
 from kybern.api.validation.metadata import validate_object_meta
 from kybern.apiserver import metadata as meta
+from kybern.apiserver.authorization import Attributes
 from kybern.apiserver.backend import Backend
 from kybern.apiserver.operation import Operation, Written
 from kybern.apiserver.resource import Resource
 from kybern.store.interface import CompareFailed
 
-__all__ = ["create"]
+__all__ = ["create", "prepare", "require_create"]
 
 _NAME_TRIES = 8
 
@@ -41,10 +42,18 @@ async def create(backend: Backend, resource: Resource, op: Operation, obj: Any) 
         return await _commit(resource, op, stored, generated)
 
 
+def require_create(backend: Backend, resource: Resource, op: Operation) -> None:
+    """For updates that create: who may only update may not. StatusError 403."""
+    kind = resource.kind
+    backend.authorization.require(
+        Attributes(op.user, "create", True, kind.group, kind.version, kind.plural, "", op.namespace, op.name)
+    )
+
+
 def prepare(resource: Resource, op: Operation, obj: Any) -> None:
     """Fill in what the server owns and check everything; StatusError 422 with all that is wrong."""
     kind = resource.storage
-    meta.begin(kind, obj.metadata, op.now)
+    meta.begin(kind, obj.metadata, op.now, applied=op.applied)
     kind.prepare_create(obj, op.context())
     errors = Errors()
     validate_object_meta(obj.metadata, kind, errors)

@@ -16,7 +16,7 @@ from kybern.apiserver import metadata as meta
 from kybern.apiserver.backend import Backend
 from kybern.apiserver.operation import Operation, Written
 from kybern.apiserver.resource import Resource
-from kybern.apiserver.verbs.create import create
+from kybern.apiserver.verbs.create import create, require_create
 from kybern.store.cache import Item
 from kybern.store.interface import CompareFailed
 
@@ -38,6 +38,7 @@ async def replace(backend: Backend, resource: Resource, op: Operation, obj: Any)
     ):
         if obj.metadata.resourceVersion or obj.metadata.uid:
             raise _gone(resource, op, obj)
+        require_create(backend, resource, op)
         return await create(backend, resource, op, obj)
     once = bool(obj.metadata.resourceVersion)
     return await update(backend, resource, op, lambda _: obj if once else types.copy(obj))
@@ -131,9 +132,11 @@ async def _update_once(backend: Backend, resource: Resource, op: Operation, item
     stored = resource.to_storage(new)
     if op.subresource == "status":
         stored = _only_status(stored, old)
-    meta.carry_over(kind, stored.metadata, old.metadata)
+    meta.carry_over(kind, stored.metadata, old.metadata, applied=op.applied)
     await backend.admission.mutate("UPDATE", kind, op, stored, old)
     prepare(resource, op, stored, old)
+    if old.metadata.managedFields and not op.applied:
+        _track(resource, op, stored, old)
     if _finished_deleting(stored, old):
         return await _remove(backend, resource, op, item, stored)
     await backend.admission.validate("UPDATE", kind, op, stored, old)
@@ -143,6 +146,17 @@ async def _update_once(backend: Backend, resource: Resource, op: Operation, item
             return Written(served, types.encode(served))
         written = await resource.cache.update(stored, item.revision)
     return Written(resource.object(written), resource.json(written))
+
+
+def _track(resource: Resource, op: Operation, new: Any, old: Any) -> None:
+    """Note who changed which fields of an object that somebody has applied."""
+    from kybern.api.patch.ownership import object_type
+    from kybern.apiserver.managed import Manager, after_update
+
+    type_ = object_type(types.definition_of(type(new)).name)
+    manager = Manager(op.field_manager or "unknown", "Update", resource.kind.api_version, op.subresource)
+    has_status = "status" in resource.subresources
+    new.metadata.managedFields = after_update(new, old, type_, manager, has_status, op.now) or None
 
 
 def _only_status(new: Any, old: Any) -> Any:

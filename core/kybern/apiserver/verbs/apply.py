@@ -1,0 +1,107 @@
+"""apply: server-side apply.
+
+The client sends what it wants of an object; the server merges it, and remembers who wanted what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from kybern.api import types
+from kybern.api.errors import StatusError
+from kybern.api.patch.fieldset import FieldSet
+from kybern.api.patch.ownership import ObjectType, changed, merged, object_type, removed
+from kybern.apiserver import managed
+from kybern.apiserver.backend import Backend
+from kybern.apiserver.managed import Manager
+from kybern.apiserver.operation import Operation, Written
+from kybern.apiserver.resource import Resource
+from kybern.apiserver.verbs.create import create, require_create
+from kybern.apiserver.verbs.update import check_identity, update
+
+__all__ = ["apply"]
+
+Decode = Callable[[Any], Any]
+"""Plain data -> Struct, or StatusError."""
+
+
+async def apply(
+    backend: Backend, resource: Resource, op: Operation, wanted: dict[str, Any], decode: Decode, *, force: bool
+) -> Written:
+    """Make the object have these fields. `decode` turns plain data into the served Struct."""
+    wanted = _without_nulls(wanted)
+    given = decode(wanted)
+    if given.metadata.managedFields:
+        raise StatusError.bad_request("metadata.managedFields must be nil")
+    check_identity(given.metadata, op, resource)
+    wanted.setdefault("metadata", {}).pop("managedFields", None)
+    step = _Apply(resource, op, wanted, decode, force)
+    if resource.cache.get(op.namespace, op.name) is None and not op.subresource:
+        require_create(backend, resource, op)
+        try:
+            given.metadata.managedFields = step.entries({step.manager: step.fields}, None)
+            op.applied = True
+            return await create(backend, resource, op, given)
+        except StatusError as error:
+            if error.reason != "AlreadyExists":
+                raise
+    op.applied = True
+    return await update(backend, resource, op, step.change, blind=True)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def _on_this_path(wanted: dict[str, Any], subresource: str, has_status: bool) -> dict[str, Any]:
+    """The status is applied on its own path, and there is nothing else there."""
+    if subresource == "status":
+        return {k: v for k, v in wanted.items() if k in ("apiVersion", "kind", "metadata", "status")}
+    return {k: v for k, v in wanted.items() if k != "status"} if has_status else wanted
+
+
+class _Apply:
+    """One apply; `change` is run again when another writer comes between."""
+
+    def __init__(self, resource: Resource, op: Operation, wanted: dict[str, Any], decode: Decode, force: bool) -> None:
+        self._op, self._decode, self._force = op, decode, force
+        self._type: ObjectType = object_type(types.definition_of(resource.struct).name)
+        self._has_status = "status" in resource.subresources
+        self._wanted = _on_this_path(wanted, op.subresource, self._has_status)
+        self.manager = Manager(op.field_manager, "Apply", resource.kind.api_version, op.subresource)
+        self.fields = managed.owned_fields(wanted, self._type, op.subresource, self._has_status)
+
+    def entries(self, managers: dict[Manager, FieldSet], old: Any) -> list[Any]:
+        """managedFields of these managers."""
+        return managed.entries_of(managers, old.metadata.managedFields if old is not None else (), self._op.now)
+
+    def change(self, live: Any) -> Any:
+        """The live object with the wanted fields; StatusError 409 when others own them and want something else."""
+        plain = msgspec.json.decode(types.encode(live))
+        managers = managed.managers_of(live, self._type)
+        others = FieldSet()
+        for manager, fields in managers.items():
+            if manager != self.manager:
+                others = others.union(fields)
+        given_up = managers.get(self.manager, FieldSet()).minus(self.fields)
+        new = self._decode(removed(merged(plain, self._wanted, self._type), given_up, others, self._type))
+        self._settle(managers, plain, new)
+        managers[self.manager] = self.fields
+        new.metadata.managedFields = self.entries(managers, live)
+        if new.metadata.resourceVersion == live.metadata.resourceVersion:
+            new.metadata.resourceVersion = None
+        return new
+
+    def _settle(self, managers: dict[Manager, FieldSet], live: dict[str, Any], new: Any) -> None:
+        """Take over, or refuse to, what others own of the fields that change."""
+        differs = changed(live, msgspec.json.decode(types.encode(new)), self._type)
+        contested = managed.conflicts(managers, self.manager, differs)
+        if contested and not self._force:
+            raise managed.conflict_error(contested)
+        for manager, fields in contested.items():
+            managers[manager] = managers[manager].minus(fields)
