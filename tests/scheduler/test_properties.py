@@ -63,6 +63,7 @@ def _feasible(scheduler: Any, subject: PodInfo) -> Any:
 
     profile = scheduler.profiles["default-scheduler"]
     scheduler._cycle._start = 0
+    scheduler.snapshot.prepare()
     try:
         rows = scheduler._cycle._feasible(profile, CycleState(), subject, scheduler.snapshot)
     except FitError as error:
@@ -113,6 +114,7 @@ def _matches(info: PodInfo) -> bool:
 
 def _ask(snapshot: Snapshot) -> dict[str, Any]:
     """Everything derived that is kept up to date."""
+    snapshot.prepare()
     answers: dict[str, Any] = {"web": _list(snapshot.count_pods("web", _matches))}
     for key in ("disk", "topology.kubernetes.io/zone"):
         column = snapshot.label(key)
@@ -193,5 +195,26 @@ def test_sets_of_taints_that_no_node_has_any_more_are_forgotten() -> None:
     for i in range(200):
         snapshot.add_or_update_node(node("n", taints=[("round", str(i), "NoSchedule")]))
         snapshot.add_or_update_node(node("m", taints=[("other", "", "NoSchedule")]))
+        snapshot.prepare()
         assert [snapshot.taint_sets[i] for i in _list(snapshot.columns.taint_set)] == [n.taints for n in snapshot.nodes]
     assert len(snapshot.taint_sets) < 30
+
+
+def test_numpy_is_imported_only_for_the_first_pod_of_a_large_cluster() -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "import sys\n"
+        "from kybern.scheduler.snapshot import Snapshot\n"
+        "from kybern_scheduler_policies.default_set import POLICIES\n"
+        "from tests.scheduler.world import Cluster, node\n"
+        "scheduler = Cluster(*(node(f'n{i}') for i in range(50))).scheduler()\n"
+        "scheduler._watching.start()\n"
+        "assert len(scheduler.snapshot.nodes) == 50\n"
+        "assert 'numpy' not in sys.modules\n"
+        "scheduler.snapshot.prepare()\n"
+        "assert 'numpy' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -54,6 +54,7 @@ class Cycle:
         snapshot = self._handle.snapshot
         if not snapshot.nodes:
             raise NoNodes
+        snapshot.prepare()
         feasible = self._feasible(profile, state, pod, snapshot)
         row = int(feasible[0]) if len(feasible) == 1 else self._best(profile, state, pod, snapshot, feasible)
         return snapshot.nodes[row].name

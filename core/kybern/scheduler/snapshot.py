@@ -39,7 +39,7 @@ class Snapshot:
         self.assumed: set[str] = set()
         """Uids of pods that the API server has not confirmed."""
         self.numpy: Any = None
-        """The numpy module once the cluster is large enough for it."""
+        """The numpy module, once it was needed."""
         self.taint_sets: list[tuple[Taint, ...]] = [()]
         self.terms = {sort: TermGroups() for sort in TERM_SORTS}
         """Inter-pod affinity terms of pods that have a node, by sort (a field of `Terms`)."""
@@ -80,11 +80,6 @@ class Snapshot:
         self.nodes.append(info)
         self.by_name[info.name] = info
         self._reorder()
-        if self.numpy is None and len(self.nodes) >= self._numpy_from:
-            import numpy
-
-            self.numpy = numpy
-            self._forget_derived()
         self._tally(info, 1)
         self._counts.add_node()
         for column in self._labels.values():
@@ -93,6 +88,14 @@ class Snapshot:
             self._columns.add(info)
         for pod in self._homeless.pop(info.name, {}).values():
             self._pod_on_node(info, pod, 1)
+
+    def prepare(self) -> None:
+        """Called before each cycle: a cluster that has become large gets columns, once there is a pod to schedule."""
+        if self.numpy is None and len(self.nodes) >= self._numpy_from:
+            import numpy
+
+            self.numpy = numpy
+            self._forget_derived()
 
     def remove_node(self, name: str) -> None:
         """A Node was deleted; its pods are remembered until they are deleted as well."""

@@ -72,6 +72,7 @@ class PolicyWorld(Handle):
         self.policy: Policy
         for node in nodes:
             self.snapshot.add_or_update_node(node)
+        self.snapshot.prepare()
         for pod in pods:
             self.snapshot.add_pod(PodInfo(pod), pod.spec.nodeName)
 
