@@ -22,7 +22,7 @@ from kybern_auth_builtin.masters import MastersAuthorizer
 from kybern_auth_builtin.node import NodeAuthorizer
 from kybern_auth_builtin.rbac import RBACAuthorizer
 from kybern_auth_builtin.token_file import TokenFileAuthenticator
-from tests.security import test_admission as admission
+from tests.security import admitting, test_admission, test_admission_chain, test_admission_pods, test_admission_storage
 from tests.security.test_authenticators import TOKEN, bootstrap
 from tests.security.test_escalation import Cluster, binding, role, rule
 from tests.security.test_node_authorizer import pod as node_pod
@@ -112,23 +112,23 @@ class TestEscalationCheck(AdmissionContract):
 
 
 def _builtin(name: str, **options: Any) -> Admission:
-    start: Any = admission.Started()
+    start: Any = test_admission_chain.Started()
     world = start.client
     world.add(plain("v1/Namespace", metadata={"name": "a"}, status={"phase": "Active"}))
     for account in ("default", "other"):
         world.add(plain("v1/ServiceAccount", metadata={"name": account, "namespace": "a"}))
     world.add(plain("scheduling.k8s.io/v1/PriorityClass", metadata={"name": "high"}, value=5))
-    world.add(admission.storage_class("standard"))
+    world.add(test_admission_storage.storage_class("standard"))
     return next(p for p in chain.build(start, Options(**options)) if p.name == name)
 
 
 def _pods() -> list[AdmissionRequest]:
     return [
-        request("CREATE", admission.pod()),
-        request("CREATE", admission.pod(serviceAccountName="other", priorityClassName="high", priority=5)),
-        request("CREATE", admission.pod(serviceAccountName="ghost", priorityClassName="ghost", runtimeClassName="x")),
-        request("CREATE", admission.mirror()),
-        request("CREATE", admission.pod(tolerations=[{"operator": "Exists"}]), user=JANE),
+        request("CREATE", admitting.pod()),
+        request("CREATE", admitting.pod(serviceAccountName="other", priorityClassName="high", priority=5)),
+        request("CREATE", admitting.pod(serviceAccountName="ghost", priorityClassName="ghost", runtimeClassName="x")),
+        request("CREATE", test_admission.mirror()),
+        request("CREATE", admitting.pod(tolerations=[{"operator": "Exists"}]), user=JANE),
     ]
 
 
@@ -145,7 +145,7 @@ class TestPriority(AdmissionContract):
         return _builtin("Priority")
 
     def requests(self) -> list[AdmissionRequest]:
-        return [*_pods(), request("UPDATE", admission.pod(), old=admission.pod(priority=3))]
+        return [*_pods(), request("UPDATE", admitting.pod(), old=admitting.pod(priority=3))]
 
 
 class TestDefaultTolerationSeconds(AdmissionContract):
@@ -189,10 +189,10 @@ class TestTaintNodesByCondition(AdmissionContract):
 
 class TestRuntimeClass(AdmissionContract):
     def make(self) -> Admission:
-        return admission.runtimes()
+        return test_admission_pods.runtimes()
 
     def requests(self) -> list[AdmissionRequest]:
-        return [*_pods(), request("CREATE", admission.pod(runtimeClassName="vm"))]
+        return [*_pods(), request("CREATE", admitting.pod(runtimeClassName="vm"))]
 
 
 class TestStorage(AdmissionContract):
@@ -202,7 +202,10 @@ class TestStorage(AdmissionContract):
         return _builtin(self.name)
 
     def requests(self) -> list[AdmissionRequest]:
-        return [request("CREATE", admission.claim()), request("CREATE", admission.claim(storageClassName="x"))]
+        return [
+            request("CREATE", test_admission_storage.claim()),
+            request("CREATE", test_admission_storage.claim(storageClassName="x")),
+        ]
 
 
 class TestStorageProtection(TestStorage):
@@ -213,7 +216,8 @@ class TestClaimResize(TestStorage):
     name = "PersistentVolumeClaimResize"
 
     def requests(self) -> list[AdmissionRequest]:
-        old = admission.claim(storageClassName="standard")
+        old = test_admission_storage.claim(storageClassName="standard")
         return [
-            request("UPDATE", admission.claim(size, storageClassName="standard"), old=old) for size in ("1Gi", "9Gi")
+            request("UPDATE", test_admission_storage.claim(size, storageClassName="standard"), old=old)
+            for size in ("1Gi", "9Gi")
         ]
