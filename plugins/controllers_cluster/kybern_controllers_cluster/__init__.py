@@ -34,10 +34,12 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.disruption import DisruptionController, StaleDisruptionController
     from kybern_controllers_cluster.endpoints import EndpointsController
     from kybern_controllers_cluster.endpointslice import EndpointSliceController
+    from kybern_controllers_cluster.ephemeral_volume import EphemeralVolumeController
     from kybern_controllers_cluster.garbagecollector import GarbageCollector
     from kybern_controllers_cluster.namespace import NamespaceController
     from kybern_controllers_cluster.nodeipam import NodeIPAMController
     from kybern_controllers_cluster.nodelifecycle import NodeLifecycleController
+    from kybern_controllers_cluster.persistentvolume_binder import PersistentVolumeBinder
     from kybern_controllers_cluster.podgc import PodGCController
     from kybern_controllers_cluster.resourcequota import ResourceQuotaController
     from kybern_controllers_cluster.rootca import RootCAController
@@ -61,6 +63,8 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         ClaimProtectionController(),
         VolumeProtectionController(),
         ResourceQuotaController(),
+        PersistentVolumeBinder(),
+        EphemeralVolumeController(),
         ServiceAccountController(),
         RootCAController(lambda: start.pki.ca_certificate),
         ClusterRoleAggregationController(),

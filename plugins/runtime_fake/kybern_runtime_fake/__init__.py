@@ -7,6 +7,7 @@ the vocabulary), so that every phase and waiting reason of a pod can be produced
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kybern.hookspecs import hookimpl
@@ -15,8 +16,9 @@ from kybern_runtime_fake.options import Options
 if TYPE_CHECKING:
     from kybern.cluster.start import Start
     from kybern.node.runtime import RuntimeDriver
+    from kybern.reconcile.interface import Controller
 
-__all__ = ["Options", "kybern_runtime"]
+__all__ = ["Options", "kybern_controllers", "kybern_runtime"]
 
 
 @hookimpl
@@ -25,3 +27,13 @@ def kybern_runtime(start: Start) -> dict[str, type[RuntimeDriver]]:
     from kybern_runtime_fake.driver import FakeDriver
 
     return {"fake": FakeDriver}
+
+
+@hookimpl
+def kybern_controllers(start: Start) -> Iterable[Controller]:
+    """Pretended storage, where there are nodes that only pretend."""
+    from kybern_runtime_fake.storage import FakeProvisioner
+
+    nodes = start.config.nodes
+    runtimes = {nodes.runtime if nodes.count else ""} | {group.runtime or nodes.runtime for group in nodes.group}
+    return [FakeProvisioner()] if "fake" in runtimes else []
