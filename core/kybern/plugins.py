@@ -20,6 +20,7 @@ import attrs
 import pluggy
 
 from kybern import hookspecs
+from kybern.config import ConfigError
 
 __all__ = ["Offer", "Plugin", "PluginError", "Plugins", "discover", "load"]
 
@@ -106,6 +107,8 @@ class Plugins:
                 result = implementation.function(**wanted)
                 if isinstance(result, Iterator):
                     result = list(result)
+            except ConfigError:
+                raise
             except Exception as e:
                 raise PluginError(f"plugin {implementation.plugin_name!r} failed in {hook}: {_told(e)}") from e
             if os.environ.get(TRACE):

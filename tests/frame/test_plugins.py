@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from kybern import hookimpl, plugins
+from kybern.config import ConfigError
 from kybern.plugins import PluginError
 
 
@@ -94,6 +95,16 @@ def test_a_plugin_that_raises_in_a_hook_is_named(plugin):
 
     loaded = plugins.load(entries=[plugin("a", kybern_controllers=kybern_controllers)])
     with pytest.raises(PluginError, match="plugin 'a' failed in kybern_controllers: RuntimeError: boom"):
+        loaded.collect("kybern_controllers", start=None)
+
+
+def test_a_setting_that_a_plugin_refuses_is_told_as_it_is(plugin):
+    @hookimpl
+    def kybern_controllers():
+        raise ConfigError("plugins.a.size: -1 is negative")
+
+    loaded = plugins.load(entries=[plugin("a", kybern_controllers=kybern_controllers)])
+    with pytest.raises(ConfigError, match=r"^plugins\.a\.size: -1 is negative"):
         loaded.collect("kybern_controllers", start=None)
 
 
