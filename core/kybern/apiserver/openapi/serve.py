@@ -12,8 +12,6 @@ import msgspec
 from kybern.api import schema
 from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
-from kybern.apiserver.openapi.operations import paths_of
-from kybern.apiserver.openapi.schemas import Writer
 from kybern.apiserver.paths import Paths, read_only
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resources
@@ -104,6 +102,10 @@ def _info() -> dict[str, str]:
 
 
 def _document_v3(kinds: list[Kind]) -> dict[str, Any]:
+    # Most clusters are never asked for these documents: what writes them is imported when one is.
+    from kybern.apiserver.openapi.operations import paths_of
+    from kybern.apiserver.openapi.schemas import Writer
+
     writer = Writer(schema.descriptions(), v3=True)
     paths = paths_of(kinds, writer, v3=True)
     schemes = {
@@ -123,6 +125,9 @@ def _document_v3(kinds: list[Kind]) -> dict[str, Any]:
 
 
 def _document_v2(kinds: list[Kind]) -> dict[str, Any]:
+    from kybern.apiserver.openapi.operations import paths_of
+    from kybern.apiserver.openapi.schemas import Writer
+
     writer = Writer(schema.descriptions(), v3=False)
     paths = paths_of(kinds, writer, v3=False)
     return {"swagger": "2.0", "info": _info(), "paths": paths, "definitions": writer.finish()}

@@ -154,7 +154,7 @@ def _track(resource: Resource, op: Operation, new: Any, old: Any) -> None:
     from kybern.apiserver.managed import Manager, after_update
 
     type_ = object_type(types.definition_of(type(new)).name)
-    manager = Manager(op.field_manager or "unknown", "Update", resource.kind.api_version, op.subresource)
+    manager = Manager(op.field_manager or op.user.name, "Update", resource.kind.api_version, op.subresource)
     has_status = "status" in resource.subresources
     new.metadata.managedFields = after_update(new, old, type_, manager, has_status, op.now) or None
 
