@@ -1,4 +1,4 @@
-"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet, Job, CronJob."""
+"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet, Job, CronJob, HPA."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_workloads.cronjob import CronJobController
     from kybern_controllers_workloads.daemonset import DaemonSetController
     from kybern_controllers_workloads.deployment import DeploymentController
+    from kybern_controllers_workloads.hpa import HorizontalPodAutoscalerController
     from kybern_controllers_workloads.job import JobController
     from kybern_controllers_workloads.job_orphans import JobOrphansController
     from kybern_controllers_workloads.replicaset import ReplicaSetController
@@ -34,4 +35,5 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         CronJobController(),
         JobOrphansController(),
         TTLAfterFinishedController(),
+        HorizontalPodAutoscalerController(),
     ]

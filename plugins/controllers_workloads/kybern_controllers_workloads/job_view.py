@@ -140,8 +140,10 @@ class View:
     @cached_property
     def succeeded_indexes(self) -> Indexes:
         known = Indexes.parse(self.job.status.completedIndexes, self.completions or 0)
-        done = (self.index_of(pod) for pod in self.tracked if pod.status.phase == "Succeeded")
-        return known | Indexes.of(index for index in done if index is not None)
+        # A pod that was noted as failed when it was deleted stays so, even if it succeeds on its way out.
+        done = [pod for pod in self.tracked if pod.status.phase == "Succeeded"]
+        indexes = (self.index_of(pod) for pod in done if pod.metadata.uid not in self.uncounted_failed)
+        return known | Indexes.of(index for index in indexes if index is not None)
 
     @cached_property
     def failed_indexes(self) -> Indexes:

@@ -1,0 +1,163 @@
+"""HorizontalPodAutoscaler: measures, decides, and writes the scale of its target, every 15 seconds.
+
+The deciding is in hpa_decision.py; here is what is read before it and written after it. Without
+autoscalers nothing runs and nothing is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from kybern.api import selectors, types
+from kybern.api.errors import StatusError
+from kybern.api.time import format_time
+from kybern.reconcile.interface import Context, Controller, Informer, Key, Result
+from kybern_controllers_workloads.hpa_behavior import History
+from kybern_controllers_workloads.hpa_decision import ABLE, Condition, Decision, Reading, Target, decide, needs_metrics
+from kybern_controllers_workloads.hpa_metrics import read_metric
+from kybern_controllers_workloads.hpa_scale import Scales
+
+__all__ = ["HorizontalPodAutoscalerController"]
+
+log = logging.getLogger(__name__)
+
+PERIOD = 15.0
+
+
+class HorizontalPodAutoscalerController(Controller):
+    """Keeps replicas in step with load."""
+
+    name = "horizontal-pod-autoscaler"
+    event_source = "horizontal-pod-autoscaler"
+
+    def setup(self, context: Context) -> None:
+        from kybern.api.autoscaling import HorizontalPodAutoscaler
+        from kybern.api.core import Pod
+
+        self.kind = HorizontalPodAutoscaler
+        self.context = context
+        self.scales = Scales(context.client)
+        self.autoscalers: Informer[Any] = context.watch(HorizontalPodAutoscaler, on=_spec_changed)
+        self.pods: Informer[Any] = context.informer(Pod)
+        self.histories: dict[tuple[Key, str], History] = {}
+        self.selectors: dict[Key, str] = {}
+
+    async def reconcile(self, key: Key) -> Result | None:
+        autoscaler = self.autoscalers.get(key.name, key.namespace)
+        if autoscaler is None or autoscaler.metadata.deletionTimestamp:
+            self._forget(key)
+            return None
+        try:
+            await self._reconcile(key, autoscaler)
+        except StatusError as error:
+            # Measured again in a while anyway: backing off would only make scaling slower than promised.
+            level = logging.DEBUG if error.reason in ("NotFound", "Conflict") else logging.WARNING
+            log.log(level, "horizontal-pod-autoscaler %s/%s: %s", *key, error)
+        return Result(requeue_after=PERIOD)
+
+    def _forget(self, key: Key) -> None:
+        self.selectors.pop(key, None)
+        for known in [known for known in self.histories if known[0] == key]:
+            del self.histories[known]
+
+    def _history(self, key: Key, autoscaler: Any) -> History:
+        """What is remembered of this very object: one that was made again begins anew."""
+        mine = (key, autoscaler.metadata.uid)
+        if mine not in self.histories:
+            self._forget(key)
+            self.histories[mine] = History()
+        return self.histories[mine]
+
+    async def _reconcile(self, key: Key, autoscaler: Any) -> None:
+        history, now = self._history(key, autoscaler), self.context.clock.now()
+        reference = autoscaler.spec.scaleTargetRef
+        try:
+            scale = await self.scales.get(reference, key.namespace)
+        except StatusError as error:
+            self.context.events.event(autoscaler, "Warning", "FailedGetScale", str(error))
+            text = f"the HPA controller was unable to get the target's current scale: {error}"
+            await self._report(autoscaler, [(ABLE, "False", "FailedGetScale", text)])
+            return
+        target = self._target(key, scale)
+        readings, others = [], []
+        if needs_metrics(autoscaler.spec, target.replicas):
+            others = self._others(key, target)
+            readings = await self._read(autoscaler, key.namespace, target.selector, others)
+        decision = decide(autoscaler.spec, target, readings, history, now, others)
+        for event in decision.events:
+            self.context.events.event(autoscaler, *event)
+        if decision.rescale and not await self._rescale(key, autoscaler, scale, decision):
+            decision.rescale, decision.desired = False, autoscaler.status.desiredReplicas
+        elif decision.rescale:
+            history.scaled(now, decision.current, decision.desired, autoscaler.spec.behavior)
+        await self._report(autoscaler, decision.conditions, decision)
+
+    def _target(self, key: Key, scale: Any) -> Target:
+        text = scale.status.selector or ""
+        self.selectors[key] = text
+        pods = self.pods.list(key.namespace, selectors.parse_labels(text).matches) if text else ()
+        return Target(scale.spec.replicas or 0, scale.status.replicas or 0, text, pods)
+
+    def _others(self, key: Key, target: Target) -> list[str]:
+        """All autoscalers whose selector finds a pod of ours, ours included; empty when there is only ours."""
+        labels = [pod.metadata.labels for pod in target.pods]
+        found = []
+        for other, text in sorted(self.selectors.items()):
+            if other == key or other.namespace != key.namespace or not text:
+                continue
+            if any(map(selectors.parse_labels(text).matches, labels)):
+                found.append(f"{other.namespace}/{other.name}")
+        return [f"{key.namespace}/{key.name}", *found] if found else []
+
+    async def _read(self, autoscaler: Any, namespace: str, selector: str, others: list[str]) -> list[Reading]:
+        metrics = autoscaler.spec.metrics or []
+        if not selector or others:
+            return [Reading() for _ in metrics]
+        return [await read_metric(self.context.client, metric, namespace, selector) for metric in metrics]
+
+    async def _rescale(self, key: Key, autoscaler: Any, scale: Any, decision: Decision) -> bool:
+        size = f"New size: {decision.desired}; reason: {decision.reason}"
+        scale.spec.replicas = decision.desired
+        try:
+            await self.scales.put(autoscaler.spec.scaleTargetRef, key.namespace, scale)
+        except StatusError as error:
+            self.context.events.event(autoscaler, "Warning", "FailedRescale", f"{size}; error: {error}")
+            text = f"the HPA controller was unable to update the target scale: {error}"
+            decision.conditions.append((ABLE, "False", "FailedUpdateScale", text))
+            return False
+        self.context.events.event(autoscaler, "Normal", "SuccessfulRescale", size)
+        text = f"the HPA controller was able to update the target scale to {decision.desired}"
+        decision.conditions.append((ABLE, "True", "SucceededRescale", text))
+        return True
+
+    async def _report(self, autoscaler: Any, conditions: list[Condition], decision: Decision | None = None) -> None:
+        """Write the status, if it differs."""
+        changed = types.copy(autoscaler)
+        status, now = changed.status, format_time(self.context.clock.now())
+        status.conditions = _merged(status.conditions or (), conditions, now)
+        if decision is not None:
+            status.currentReplicas = decision.current or None
+            status.desiredReplicas = status.desiredReplicas if decision.failed else decision.desired
+            status.currentMetrics = decision.metrics or None
+            if decision.rescale:
+                status.lastScaleTime = now
+        if status == autoscaler.status:
+            return
+        await self.context.client.update_status(changed)
+
+
+def _spec_changed(old: Any, new: Any) -> bool:
+    return old is None or new is None or old.spec != new.spec or old.metadata.uid != new.metadata.uid
+
+
+def _merged(before: Any, found: list[Condition], now: str) -> list[Any]:
+    """The conditions with what was found; the last word on a type counts, and a time changes with the status only."""
+    from kybern.api.autoscaling import HorizontalPodAutoscalerCondition as Status
+
+    known = {condition.type: condition for condition in before}
+    for type_, status, reason, message in {condition[0]: condition for condition in found}.values():
+        old = known.get(type_)
+        since = old.lastTransitionTime if old is not None and old.status == status else now
+        known[type_] = Status(type=type_, status=status, reason=reason, message=message, lastTransitionTime=since)
+    return list(known.values())

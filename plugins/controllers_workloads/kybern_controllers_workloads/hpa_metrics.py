@@ -1,0 +1,154 @@
+"""Reads what autoscalers measure by: the three metrics APIs, asked through the API server like any other resource."""
+
+from __future__ import annotations
+
+import urllib.parse
+from typing import Any
+
+import msgspec
+
+from kybern.api import quantity, selectors
+from kybern.api.time import parse_time
+from kybern.client.interface import Client
+from kybern_controllers_workloads.hpa_decision import Reading
+from kybern_controllers_workloads.hpa_replicas import MetricError, Sample
+
+__all__ = ["read_metric"]
+
+_RESOURCE = "/apis/metrics.k8s.io/v1beta1"
+_CUSTOM = "/apis/custom.metrics.k8s.io/v1beta2"
+_EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1"
+
+
+async def read_metric(client: Client, metric: Any, namespace: str, selector: str) -> Reading:
+    """What one metric of an autoscaler's spec measures; a Reading with an error when it cannot be had."""
+    try:
+        match metric.type:
+            case "Resource":
+                return await _resource(client, metric.resource.name, "", namespace, selector)
+            case "ContainerResource":
+                source = metric.containerResource
+                return await _resource(client, source.name, source.container, namespace, selector)
+            case "Pods":
+                return await _pods(client, metric.pods.metric, namespace, selector)
+            case "Object":
+                return await _object(client, metric.object, namespace)
+            case "External":
+                return await _external(client, metric.external.metric, namespace)
+    except MetricError as error:
+        return Reading(error=str(error))
+    return Reading(error=f'unknown metric source type "{metric.type}"')
+
+
+async def _items(client: Client, path: str, api: str, **query: str) -> list[dict[str, Any]]:
+    """The items of a list; MetricError when it fails or is empty."""
+    asked = urllib.parse.urlencode({name: value for name, value in query.items() if value})
+    code, body = await client.raw("GET", f"{path}?{asked}" if asked else path)
+    answer = _decoded(body)
+    if code >= 400:
+        raise MetricError(f"unable to fetch metrics from {api} metrics API: {answer.get('message') or code}")
+    items: list[dict[str, Any]] = answer.get("items") or []
+    if not items:
+        raise MetricError(f"no metrics returned from {api} metrics API")
+    return items
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return {"message": body[:200].decode(errors="replace")}
+    return answer if isinstance(answer, dict) else {}
+
+
+async def _resource(client: Client, name: str, container: str, namespace: str, selector: str) -> Reading:
+    path = f"{_RESOURCE}/namespaces/{namespace}/pods"
+    samples: dict[str, Sample] = {}
+    try:
+        for item in await _items(client, path, "resource", labelSelector=selector):
+            value = _of_container(item, name, container) if container else _of_pod(item, name)
+            if value is not None:
+                samples[item["metadata"]["name"]] = Sample(
+                    value, parse_time(item["timestamp"]), _seconds(item["window"])
+                )
+    except MetricError as error:
+        raise MetricError(f"unable to get metrics for resource {name}: {error}") from None
+    return Reading(samples)
+
+
+def _of_pod(item: dict[str, Any], name: str) -> int | None:
+    """The sum over a pod's containers; None when one of them was not measured."""
+    values = [container["usage"].get(name) for container in item.get("containers") or ()]
+    return None if not values or None in values else sum(quantity.milli(value) for value in values)
+
+
+def _of_container(item: dict[str, Any], name: str, container: str) -> int | None:
+    for found in item.get("containers") or ():
+        if found["name"] == container:
+            value = found["usage"].get(name)
+            return None if value is None else quantity.milli(value)
+    about = item["metadata"]
+    raise MetricError(
+        f"failed to get container metrics: container {container} not present in metrics for pod "
+        f"{about['namespace']}/{about['name']}"
+    )
+
+
+def _seconds(duration: str) -> float:
+    """A Go duration, as far as metrics servers write them: `15s`, `1m0s`, `14.5s`."""
+    total, digits = 0.0, ""
+    for mark in duration:
+        if mark in "hms" and digits:
+            total, digits = total + float(digits) * {"h": 3600, "m": 60, "s": 1}[mark], ""
+        else:
+            digits += mark
+    return total
+
+
+def _selector(metric: Any) -> str:
+    return str(selectors.from_label_selector(metric.selector)) if metric.selector is not None else ""
+
+
+async def _pods(client: Client, metric: Any, namespace: str, selector: str) -> Reading:
+    path = f"{_CUSTOM}/namespaces/{namespace}/pods/*/{metric.name}"
+    items = await _items(client, path, "custom", labelSelector=selector, metricLabelSelector=_selector(metric))
+    return Reading({
+        item["describedObject"]["name"]: Sample(
+            quantity.milli(item["value"]), parse_time(item["timestamp"]), float(item.get("windowSeconds") or 60)
+        )
+        for item in items
+    })  # fmt: skip
+
+
+async def _object(client: Client, source: Any, namespace: str) -> Reading:
+    about, name = source.describedObject, source.metric.name
+    group = (about.apiVersion or "").rpartition("/")[0]
+    resource = _plural(about.kind) + (f".{group}" if group else "")
+    path = f"{_CUSTOM}/namespaces/{namespace}/{resource}/{about.name}/{name}"
+    if about.kind == "Namespace" and not group:
+        path = f"{_CUSTOM}/namespaces/{about.name}/metrics/{name}"
+    try:
+        items = await _items(client, path, "custom", metricLabelSelector=_selector(source.metric))
+    except MetricError as error:
+        raise MetricError(f"{error} on {namespace} {about.kind}/{about.name}") from None
+    return Reading(total=quantity.milli(items[0]["value"]))
+
+
+def _plural(kind: str) -> str:
+    """The plural that a kind's resource has by the usual rule."""
+    name = kind.lower()
+    if name.endswith(("s", "x", "ch", "sh")):
+        return name + "es"
+    return name[:-1] + "ies" if name.endswith("y") and name[-2:-1] not in "aeiou" else name + "s"
+
+
+async def _external(client: Client, metric: Any, namespace: str) -> Reading:
+    path = f"{_EXTERNAL}/namespaces/{namespace}/{metric.name}"
+    wanted = _selector(metric)
+    try:
+        items = await _items(client, path, "external", labelSelector=wanted)
+    except MetricError as error:
+        raise MetricError(
+            f"unable to get external metric {namespace}/{metric.name}/{wanted or 'nil'}: {error}"
+        ) from None
+    return Reading(total=sum(quantity.milli(item["value"]) for item in items))
