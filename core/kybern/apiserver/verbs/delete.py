@@ -23,6 +23,7 @@ _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 _PROPAGATION = ("Foreground", "Background", "Orphan")
 _DONE = ("Succeeded", "Failed")
 _TRIES = 10
+_DEFAULT_GRACE = 30
 
 
 @attrs.frozen
@@ -114,7 +115,9 @@ def _grace(pod: Any, options: DeleteOptions) -> int:
     wanted = options.grace if options.grace is not None else pod.spec.terminationGracePeriodSeconds
     if not pod.spec.nodeName or pod.status.phase in _DONE:
         return 0
-    return max(wanted, 1) if wanted else 0 if options.grace is not None else 30
+    if wanted is None:
+        return _DEFAULT_GRACE
+    return wanted if wanted >= 0 else 1
 
 
 def _finalizers(finalizers: Sequence[str], options: DeleteOptions) -> list[str]:
