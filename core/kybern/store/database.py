@@ -165,7 +165,7 @@ class Lock:
 def replace_file(file: Path, lock: Lock, snapshot: Snapshot) -> None:
     """Put a database with the snapshot's content in the place of the file, whole or not at all."""
     with translated(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock.acquire()
         try:
             revision = max(snapshot.revision, _retire(file))

@@ -104,7 +104,7 @@ class SqliteStore(LocalStore):
 
     def _open_file(self) -> None:
         with database.translated(self._file):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
             try:
                 self._db = self._connect()
