@@ -108,7 +108,9 @@ async def test_a_pod_on_a_node_gets_its_grace_period(api: Api) -> None:
     assert (await api.ask("GET", f"{PODS}/p")).code == 404
 
 
-@pytest.mark.parametrize(("own", "asked", "left"), [(None, None, 30), (7, None, 7), (0, None, 0), (7, 0, 0), (7, -4, 1)])
+@pytest.mark.parametrize(
+    ("own", "asked", "left"), [(None, None, 30), (7, None, 7), (0, None, 0), (7, 0, 0), (7, -4, 1)]
+)
 async def test_whose_grace_period_counts(api: Api, own: int | None, asked: int | None, left: int) -> None:
     patient = pod("p")
     patient["spec"] |= {"nodeName": "n"} | ({} if own is None else {"terminationGracePeriodSeconds": own})

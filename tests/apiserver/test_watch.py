@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from kybern.store.watcher import too_old
 from tests.apiserver.conftest import CONFIG_MAPS, Api, config_map
 from tests.apiserver.test_lists import PARTIAL, TABLE
 
@@ -69,6 +70,21 @@ async def test_the_older_watch_paths(api: Api, connection: Connection) -> None:
     await api.create(CONFIG_MAPS, config_map("a"))
     async with connection.watch("/api/v1/watch/namespaces/default/configmaps") as response:
         assert (await event(response))["type"] == "ADDED"
+
+
+async def test_the_older_path_of_one_object_shows_that_one_only(api: Api, connection: Connection) -> None:
+    async with connection.watch("/api/v1/watch/namespaces/default/configmaps/b") as response:
+        await api.create(CONFIG_MAPS, config_map("a"))
+        await api.create(CONFIG_MAPS, config_map("b"))
+        assert (await event(response))["object"]["metadata"]["name"] == "b"
+
+
+async def test_a_watch_that_the_cache_ends_says_why(api: Api, connection: Connection) -> None:
+    async with connection.watch(f"{CONFIG_MAPS}?watch=1") as response:
+        api.server.resources.named("configmaps").cache.end_watches(too_old(1, 5))
+        last = await event(response)
+        assert (last["type"], last["object"]["code"], last["object"]["reason"]) == ("ERROR", 410, "Expired")
+        assert await event(response) == {}
 
 
 async def test_initial_events_end_with_a_bookmark(api: Api, connection: Connection) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kybern.api import types
 from kybern.api.errors import StatusError
+from kybern.api.time import format_time
 from kybern.apiserver import bootstrap_data as data
 from kybern.apiserver.backend import Backend
 from kybern.apiserver.operation import Operation
@@ -35,7 +36,8 @@ async def ensure_objects(backend: Backend) -> None:
     for level in data.priority_levels():
         await _ensure(backend, "prioritylevelconfigurations", "flowcontrol.apiserver.k8s.io", level)
     for schema in data.flow_schemas():
-        await _ensure(backend, "flowschemas", "flowcontrol.apiserver.k8s.io", schema)
+        if await _ensure(backend, "flowschemas", "flowcontrol.apiserver.k8s.io", schema):
+            await _report_level(backend, schema)
 
 
 async def ensure_endpoints(backend: Backend, address: str, port: int) -> None:
@@ -50,6 +52,22 @@ async def ensure_endpoints(backend: Backend, address: str, port: int) -> None:
         op = _operation(backend, resource, wanted)
         fields = {k: v for k, v in wanted.items() if k != "metadata"}
         await update(backend, resource, op, _setting(resource, fields), blind=True)
+
+
+async def _report_level(backend: Backend, schema: dict[str, Any]) -> None:
+    """A flow schema tells whether the priority level that it names is there; these all are."""
+    resource = backend.resources.named("flowschemas", "flowcontrol.apiserver.k8s.io")
+    op = _operation(backend, resource, schema)
+    op.subresource = "status"
+    level = schema["spec"]["priorityLevelConfiguration"]["name"]
+    condition = {
+        "type": "Dangling",
+        "status": "False",
+        "reason": "Found",
+        "message": f'This FlowSchema references the PriorityLevelConfiguration object named "{level}" and it exists',
+        "lastTransitionTime": format_time(op.now),
+    }
+    await update(backend, resource, op, _setting(resource, {"status": {"conditions": [condition]}}), blind=True)
 
 
 def _setting(resource: Resource, fields: dict[str, Any]) -> Any:

@@ -36,6 +36,7 @@ async def watch(resource: Resource, op: Operation, options: ListOptions) -> Watc
 def _selection(resource: Resource, op: Operation, options: ListOptions) -> tuple[Predicate | None, str, str]:
     """(test of a stored object, namespace or "", name or "") that the options and the path stand for."""
     test, name, namespace = predicate(resource.kind, options.labels, options.fields)
+    name = op.name or name
     if test is not None and not resource.stored_as_served:
         test = _converted(resource, test)
     if not resource.kind.namespaced:
