@@ -144,6 +144,6 @@ def test_cluster_info_and_version(kubectl):
 
 def test_raw_paths(kubectl):
     assert kubectl("get", "--raw", "/readyz") == "ok"
-    assert "[+]store ok" in kubectl("get", "--raw", "/livez?verbose")
+    assert "[+]etcd ok" in kubectl("get", "--raw", "/livez?verbose")
     assert "apiserver_request_total" in kubectl("get", "--raw", "/metrics")
     assert json.loads(kubectl("get", "--raw", "/openapi/v3"))["paths"]["api/v1"]

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from kybern import Controller, SystemClock, hookimpl, plugins
-from kybern.api.core import ConfigMap, Container, Namespace, Pod, PodSpec, Secret
+from kybern.api.core import ConfigMap, Container, Namespace, Pod, PodSpec, ResourceRequirements, Secret
 from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
 from kybern.api.meta import ObjectMeta
@@ -22,7 +22,7 @@ from kybern.apiserver.reviews import Review
 from kybern.apiserver.routes import Route, RouteResponse
 from kybern.apiserver.user import User
 from kybern.cluster.cluster import running
-from kybern.config import APIConfig, Config, NodesConfig, StoreConfig
+from kybern.config import APIConfig, Config, ConfigError, NodesConfig, StoreConfig
 
 pytestmark = pytest.mark.anyio
 
@@ -227,7 +227,6 @@ def test_a_policy_of_a_plugin_is_known_to_profiles(loaded):
 
 
 async def test_a_runtime_that_nobody_offers_is_named_with_those_that_exist(loaded):
-    from kybern.config import ConfigError
 
     config = Config(api=APIConfig(port=0), store=StoreConfig(driver="memory"), nodes=NodesConfig(runtime="docker"))
     with pytest.raises(ConfigError, match=r"nodes.runtime: 'docker' is offered by no plugin; there are: fake, mine"):
@@ -249,3 +248,19 @@ async def test_a_cluster_in_a_test_resumes_its_directory(tmp_path):
         await cluster.client.create(made)
     async with running(config, state_dir=tmp_path / "state") as cluster:
         assert (await cluster.client.get(ConfigMap, "kept", "default")).metadata.name == "kept"
+
+
+async def test_more_nodes_than_the_pod_range_has_room_for_are_refused():
+    config = Config(api=APIConfig(port=0), store=StoreConfig(driver="memory"), nodes=NodesConfig(count=257))
+    with pytest.raises(ConfigError, match=r"^network\.pod_cidr: 10\.244\.0\.0/16 has 256 ranges of /24 and 257 nodes"):
+        async with running(config):
+            pass
+
+
+async def test_what_comes_in_process_is_kept_in_canonical_form(kybern_cluster):
+    resources = ResourceRequirements(requests={"memory": "1024Ki", "cpu": "0.5"})
+    spec = PodSpec(containers=[Container(name="c", image="nginx", resources=resources)], hostNetwork=False)
+    await kybern_cluster.clock.advance(1)
+    made = await kybern_cluster.client.create(Pod(metadata=ObjectMeta(name="a", namespace="default"), spec=spec))
+    assert made.spec.containers[0].resources.requests == {"memory": "1Mi", "cpu": "500m"}
+    assert made.spec.hostNetwork is None

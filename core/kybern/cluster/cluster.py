@@ -264,6 +264,7 @@ class Cluster:
         if configured := node_configs(self.config):
             from kybern.cluster.streams import JoinedStreams
 
+            self._check_ranges(len(configured))
             self._progress(f"starting {len(configured)} node{'s' if len(configured) > 1 else ''}")
             self.nodes = self._make_nodes(start, configured)
             self.server.nodes = JoinedStreams(self.nodes)
@@ -295,6 +296,21 @@ class Cluster:
         for warning in config.warnings:
             log.warning("%s: %s", self.config.scheduler.config, warning)
         return config
+
+    def _check_ranges(self, nodes: int) -> None:
+        """Every node needs a /24 of the pod range; without one its pods would wait."""
+        import ipaddress
+
+        cidr = self.config.network.pod_cidr
+        try:
+            there = 2 ** (24 - ipaddress.ip_network(cidr).prefixlen)
+        except ValueError as e:
+            raise ConfigError(f"network.pod_cidr: {cidr!r} is not an address range: {e}") from None
+        if nodes > there:
+            raise ConfigError(
+                f"network.pod_cidr: {cidr} has {there:g} ranges of /24 and {nodes} nodes need one each; "
+                "use a wider one, such as 10.128.0.0/9"
+            )
 
     def _make_nodes(self, start: Start, configured: list[Any]) -> NodeAgent:
         from kybern.node.agent import NodeAgent

@@ -40,6 +40,16 @@ __all__ = ["ADMIN", "InProcessClient"]
 
 ADMIN = User("system:admin", ("system:masters", "system:authenticated"))
 
+def _own(given: Any) -> Any:
+    """A copy that the server may keep, in the canonical form that decoding gives what comes over HTTPS."""
+    copied = types.copy(given)
+    try:
+        types.normalize(copied)
+    except ValueError as e:
+        raise StatusError.bad_request(str(e)) from None
+    return copied
+
+
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
@@ -116,7 +126,7 @@ class InProcessClient(Client):
         if resource.kind.verbs == ("create",):
             answer: K = await self._ask(given)
             return answer
-        written = await create(backend, resource, op, types.copy(given))
+        written = await create(backend, resource, op, _own(given))
         made: K = written.object
         return made
 
@@ -141,7 +151,7 @@ class InProcessClient(Client):
             "update", type(given), metadata.namespace or "", metadata.name or "", subresource,
             dry_run=dry_run, field_manager=field_manager,
         )  # fmt: skip
-        written = await replace(backend, resource, op, types.copy(given))
+        written = await replace(backend, resource, op, _own(given))
         made: K = written.object
         return made
 

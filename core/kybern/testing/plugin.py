@@ -40,8 +40,13 @@ def kybern_clock() -> VirtualClock:
 
 @pytest.fixture
 async def kybern_cluster(kybern_config: Config, kybern_clock: VirtualClock) -> AsyncIterator[Cluster]:
-    """A running cluster with memory store and fake nodes, gone after the test."""
+    """A running cluster with memory store and fake nodes, gone after the test.
+
+    Fails the test when anything in this process changed an object of the shared caches, which are read-only.
+    """
     from kybern.cluster.cluster import running
 
     async with running(kybern_config, clock=kybern_clock) as cluster:
         yield cluster
+        changed = cluster.server.resources.watch_cache.mutated()
+        assert not changed, f"somebody changed shared objects (change a types.copy() instead): {', '.join(changed)}"
