@@ -29,7 +29,10 @@ test: $(VENV)/.dev
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
-	@$(BIN)/python -m tox -e lint,types,imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks
