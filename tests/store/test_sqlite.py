@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,43 @@ async def test_a_full_disk_fails_clearly_and_loses_nothing(tmp_path: Path) -> No
     assert [e.key for e in (await roomier.range("/")).entries] == acknowledged
     assert await roomier.commit([Op("/c", b"fits")]) == revision + 1
     await roomier.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+async def test_a_really_full_disk_refuses_writes_until_there_is_room(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    await asyncio.to_thread(ballast.write_bytes, b"x" * 500_000)
+    store = await opened(small_disk / "store")
+    acknowledged = 0
+
+    async def fill() -> None:
+        nonlocal acknowledged
+        while True:
+            await asyncio.gather(*(store.commit([Op(f"/a/{acknowledged + i:04}", b"x" * 5000)]) for i in range(5)))
+            acknowledged += 5
+
+    with pytest.raises(StoreError, match="no space is left"):
+        await fill()
+    keys = [f"/a/{i:04}" for i in range(acknowledged)]
+    assert acknowledged and [e.key for e in (await store.range("/")).entries] == keys
+    with pytest.raises(StoreError, match="could not be written"):
+        await store.save(small_disk / "snapshot")
+    await asyncio.to_thread(ballast.unlink)
+    revision = await store.commit([Op("/b", b"there is room again")])
+    await store.close()
+    again = await opened(small_disk / "store")
+    assert again.revision == revision and [e.key for e in (await again.range("/")).entries] == [*keys, "/b"]
+    await again.close()
 
 
 async def test_a_failed_batch_takes_back_the_answers_that_built_on_it(tmp_path: Path) -> None:
