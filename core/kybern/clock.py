@@ -1,8 +1,9 @@
 """All time in Kybern comes from a Clock, so that a test can make an hour pass in milliseconds.
 
 Every component is handed one clock at construction. `SystemClock` is the real one; `VirtualClock`
-stands still until somebody advances it. Nothing outside this module reads the machine's time or
-sleeps on the event loop (a lint rule enforces it).
+stands still until somebody advances it; `PacedClock` is the virtual time of a running test cluster,
+which follows real time at a rate until it is frozen or advanced. Nothing outside this module reads
+the machine's time or sleeps on the event loop (a lint rule enforces it).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
-__all__ = ["Clock", "SystemClock", "Timer", "VirtualClock"]
+__all__ = ["Clock", "PacedClock", "SystemClock", "Timer", "VirtualClock"]
 
 
 class Timer(Protocol):
@@ -77,6 +78,11 @@ class Clock(ABC):
             raise
         finally:
             timer.cancel()
+
+    @property
+    def outside(self) -> Clock:
+        """The clock by which other machines judge what is shown to them: certificates."""
+        return self
 
     def utcnow(self) -> datetime:
         """Wall time as an aware datetime."""
@@ -148,23 +154,83 @@ class VirtualClock(Clock):
     async def advance(self, seconds: float) -> None:
         """Let `seconds` pass."""
         end = self._elapsed + seconds
-        await settle()
-        while (wait := self.next_timer()) is not None and self._elapsed + wait <= end:
-            due, _, timer = heapq.heappop(self._timers)
-            self._elapsed = max(self._elapsed, due)
-            timer.callback(*timer.args)
-            await settle()
+        await self._rest()
+        while self._fire_next(end):
+            await self._rest()
         self._elapsed = end
+
+    def _fire_next(self, end: float) -> bool:
+        """Run the next timer that falls due until `end`, at its own instant; False when there is none."""
+        wait = self.next_timer()
+        if wait is None or self._elapsed + wait > end:
+            return False
+        due, _, timer = heapq.heappop(self._timers)
+        self._elapsed = max(self._elapsed, due)
+        timer.callback(*timer.args)
+        return True
+
+    async def _rest(self) -> None:
+        """Let what a timer set going come to its end."""
+        await settle()
 
     async def advance_until(self, done: Callable[[], bool], limit: float = 3600.0) -> None:
         """Let time pass, timer by timer, until `done()`; TimeoutError after `limit` seconds."""
         end = self._elapsed + limit
-        await settle()
+        await self._rest()
         while not done():
             wait = self.next_timer()
             if wait is None or self._elapsed + wait > end:
                 raise TimeoutError(f"not so after {limit} seconds of virtual time")
             await self.advance(wait)
+
+
+class PacedClock(VirtualClock):
+    """Virtual time for a running cluster: follows real time at `rate` while `run` runs, and can be advanced.
+
+    Work that waits for threads (the store's disk) is not seen by the event loop; `busy` tells of it,
+    so that an advance does not leave it behind.
+    """
+
+    TICK = 0.02
+    """Real seconds between two steps of `run`."""
+    _MOST_WAITS = 2000
+
+    def __init__(self, start: float, rate: float = 1.0, busy: Callable[[], bool] = lambda: False) -> None:
+        """`rate`: virtual seconds per real second; 0: time stands still."""
+        super().__init__(start)
+        self.rate = rate
+        self.busy = busy
+        self._moving = asyncio.Lock()
+
+    @property
+    def outside(self) -> Clock:
+        return SystemClock()
+
+    async def run(self) -> None:
+        """Follow real time until cancelled."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(self.TICK)
+            async with self._moving:
+                real = time.monotonic()
+                end = self._elapsed + (real - last) * self.rate
+                last = real
+                while self._fire_next(end):
+                    pass
+                self._elapsed = end
+
+    async def advance(self, seconds: float) -> None:
+        """Let `seconds` pass as fast as the work in them can be done."""
+        async with self._moving:
+            await super().advance(seconds)
+
+    async def _rest(self) -> None:
+        await settle()
+        waits = 0
+        while self.busy() and waits < self._MOST_WAITS:
+            await asyncio.sleep(0.0002)
+            await settle()
+            waits += 1
 
 
 async def settle() -> None:

@@ -28,8 +28,13 @@ __all__ = [
     "PluginsConfig",
     "SchedulerConfig",
     "StoreConfig",
+    "TimeConfig",
     "load",
 ]
+
+
+MOST_RATE = 3600
+"""Virtual seconds per real second: an hour."""
 
 
 class ConfigError(Exception):
@@ -113,6 +118,17 @@ class ControllersConfig:
 
 
 @attrs.frozen(kw_only=True)
+class TimeConfig:
+    """`[time]`: `clock` is `system`, or `virtual` for test clusters whose time `kybern clock` moves."""
+
+    clock: str = "system"
+    rate: float = 1.0
+    """Of a virtual clock: its seconds per real second; 0: it stands still until it is advanced."""
+    start: str = ""
+    """Of a virtual clock: the time at which a new cluster begins (RFC 3339); empty: now."""
+
+
+@attrs.frozen(kw_only=True)
 class PluginsConfig:
     """`[plugins]`: what is on and off. Tables below it are the plugins' own options."""
 
@@ -134,6 +150,7 @@ class Config:
     nodes: NodesConfig = attrs.field(factory=NodesConfig)
     scheduler: SchedulerConfig = attrs.field(factory=SchedulerConfig)
     controllers: ControllersConfig = attrs.field(factory=ControllersConfig)
+    time: TimeConfig = attrs.field(factory=TimeConfig)
     plugins: PluginsConfig = attrs.field(factory=PluginsConfig)
 
     def __attrs_post_init__(self) -> None:
@@ -145,6 +162,10 @@ class Config:
             raise ConfigError(f"api.port: {self.api.port} is not a port: use 1 to 65535, or 0 for any free one")
         if self.nodes.count < 0:
             raise ConfigError(f"nodes.count: {self.nodes.count} is negative: use 0 for a cluster without nodes")
+        if self.time.clock not in ("system", "virtual"):
+            raise ConfigError(f"time.clock: {self.time.clock!r} is neither 'system' nor 'virtual'")
+        if not 0 <= self.time.rate <= MOST_RATE:
+            raise ConfigError(f"time.rate: {self.time.rate:g} is not between 0 (stands still) and {MOST_RATE}")
 
 
 def load(
@@ -218,6 +239,11 @@ def _parse_variable(variable: str, text: str, kind: Any) -> Any:
         if not re.fullmatch(r"-?\d+", text):
             raise ConfigError(f"{variable}: {text!r} is not a whole number")
         return int(text)
+    if kind is float:
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigError(f"{variable}: {text!r} is not a number") from None
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0"):
             raise ConfigError(f"{variable}: {text!r} is neither true nor false")

@@ -6,7 +6,7 @@ import argparse
 
 __all__ = ["COMMANDS", "parser"]
 
-COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "plugins", "snapshot", "logs", "kubectl")
+COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "plugins", "snapshot", "clock", "logs", "kubectl")
 
 
 def parser(with_plugins: bool = False) -> argparse.ArgumentParser:
@@ -21,9 +21,10 @@ def parser(with_plugins: bool = False) -> argparse.ArgumentParser:
         ("status", "show clusters, their processes, nodes and pods"),
         ("kubeconfig", "print a cluster's kubeconfig"),
     ):
-        _name(commands.add_parser(command, help=text, description=text.capitalize() + "."), command)
+        _name(commands.add_parser(command, help=text, description=text.capitalize() + "."))
     _add_plugins(commands)
     _add_snapshot(commands)
+    _add_clock(commands)
     _add_logs(commands)
     kubectl = commands.add_parser(
         "kubectl", help="run kubectl against a cluster (kybern kubectl get pods -A)", add_help=False
@@ -40,9 +41,9 @@ def _version() -> str:
     return f"kybern {version('kybern')} (Kubernetes v1.37)"
 
 
-def _name(command: argparse.ArgumentParser, verb: str = "") -> None:
+def _name(command: argparse.ArgumentParser, default: str | None = None) -> None:
     command.add_argument(
-        "--name", metavar="C", help="name of the cluster (default: the only one there is, or 'kybern')"
+        "--name", metavar="C", default=default, help="name of the cluster (default: the only one there is, or 'kybern')"
     )
 
 
@@ -55,6 +56,9 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _name(up)
     up.add_argument("--nodes", type=_count, metavar="N", help="number of nodes (default 1)")
     up.add_argument("--port", type=int, metavar="P", help="port of the API server (default 6443; 0: any free one)")
+    up.add_argument(
+        "--clock", choices=("system", "virtual"), help="whose time it runs by (virtual: see kybern clock)"
+    )
     up.add_argument("--config", metavar="F", help="configuration file (kybern.toml)")
     up.add_argument(
         "--enable", action="append", default=[], metavar="PLUGIN", help="a plugin that must run (repeatable)"
@@ -90,6 +94,28 @@ def _add_snapshot(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         command = actions.add_parser(action, help=text, description=text.capitalize() + ".")
         command.add_argument("file", metavar="FILE")
         _name(command)
+
+
+def _add_clock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    clock = commands.add_parser(
+        "clock",
+        help="show, freeze or advance a test cluster's time",
+        description="Show a cluster's time; freeze, advance or pace it when it was started with --clock virtual.",
+    )
+    _name(clock)
+    actions = clock.add_subparsers(dest="action", metavar="ACTION")
+    for action, text in (
+        ("show", "print the time (the default)"),
+        ("freeze", "let time stand still"),
+        ("resume", "let time go on at its rate"),
+    ):
+        _name(actions.add_parser(action, help=text, description=text.capitalize() + "."), argparse.SUPPRESS)
+    advance = actions.add_parser("advance", help="let a time pass at once", description="Let a time pass at once.")
+    advance.add_argument("duration", metavar="DURATION", help="such as 90s, 15m, 1h30m, 2d")
+    rate = actions.add_parser("rate", help="set how fast time goes", description="Set how fast time goes.")
+    rate.add_argument("rate", metavar="N", type=float, help="seconds per real second; 0 freezes")
+    for command in (advance, rate):
+        _name(command, argparse.SUPPRESS)
 
 
 def _add_logs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
 def _configured(args: argparse.Namespace) -> tuple[State, Config, dict[str, Any]]:
     """The cluster's directory and settings: what it was created with, then file, environment and flags of this call."""
     overrides: dict[str, Any] = {}
-    for path, value in (("name", args.name), ("nodes.count", args.nodes), ("api.port", args.port)):
+    given = {"name": args.name, "nodes.count": args.nodes, "api.port": args.port, "time.clock": args.clock}
+    for path, value in given.items():
         if value is not None:
             overrides[path] = value
     file = Path(args.config) if args.config else None

@@ -20,8 +20,8 @@ import anyio
 
 from kybern import config as settings
 from kybern.api import registry
-from kybern.clock import Clock, SystemClock
-from kybern.cluster import stores
+from kybern.clock import Clock, PacedClock
+from kybern.cluster import clocks, stores
 from kybern.cluster.start import Start
 from kybern.cluster.state import Record, State
 from kybern.config import Config, ConfigError
@@ -75,7 +75,7 @@ class Cluster:
         """`progress` is told each step in words. The caller holds the lock of `state`."""
         self.config = config
         self.state = state
-        self.clock = clock or SystemClock()
+        self.clock = clock or clocks.chosen(config.time, state)
         self.plugins = plugins or load_plugins(config.plugins.enable, config.plugins.disable)
         self.url = ""
         self._progress = progress
@@ -140,6 +140,10 @@ class Cluster:
         stack.push_async_callback(self.store.close)
         await self._serve(start, stack)
         tasks = await stack.enter_async_context(_supervised())
+        if isinstance(self.clock, PacedClock):
+            self.clock.busy = lambda: self.store.busy
+            stack.callback(clocks.save, self.clock, self.state)
+            tasks.start_soon(self.clock.run)
         tasks.start_soon(self.informers.run)
         tasks.start_soon(self.events.run)
         for bootstrap in self.plugins.collect("kybern_bootstrap", start=start):
@@ -160,7 +164,7 @@ class Cluster:
         self._progress("making certificates" if not self.state.pki.exists() else "checking certificates")
         api = self.config.api
         self.pki = PKI(
-            self.state.pki, self.clock, hosts=tuple({api.address, *api.names}), service_ip=self._service_ip()
+            self.state.pki, self.clock.outside, hosts=tuple({api.address, *api.names}), service_ip=self._service_ip()
         )
         self.pki.prepare()
 

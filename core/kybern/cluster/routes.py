@@ -1,4 +1,4 @@
-"""Paths of the cluster itself, beside the Kubernetes API: `/kybern/snapshot`."""
+"""Paths of the cluster itself, beside the Kubernetes API: `/kybern/snapshot` and `/kybern/clock`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from kybern.api.errors import StatusError
 from kybern.apiserver.routes import Route, RouteRequest, RouteResponse
+from kybern.cluster import clocks
 from kybern.store.interface import StoreError
 
 if TYPE_CHECKING:
@@ -31,4 +32,16 @@ def routes(cluster: Cluster) -> Sequence[Route]:
             raise StatusError.bad_request(f"the snapshot was not written: {e}") from e
         return RouteResponse(msgspec.json.encode({"revision": revision, "file": str(file)}))
 
-    return [Route("/kybern/snapshot", snapshot, methods=("POST",))]
+    async def clock(request: RouteRequest) -> RouteResponse:
+        try:
+            if request.method == "POST":
+                await clocks.move(cluster.clock, {name: values[0] for name, values in request.query.items()})
+                clocks.save(cluster.clock, cluster.state)
+        except ValueError as e:
+            raise StatusError.bad_request(str(e)) from e
+        return RouteResponse(msgspec.json.encode(clocks.shown(cluster.clock)))
+
+    return [
+        Route("/kybern/snapshot", snapshot, methods=("POST",)),
+        Route("/kybern/clock", clock, methods=("GET", "POST")),
+    ]

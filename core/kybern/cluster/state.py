@@ -79,6 +79,11 @@ class State:
         return self.root / "kubeconfig"
 
     @property
+    def clock(self) -> Path:
+        """Where a virtual clock's time is kept."""
+        return self.root / "clock.json"
+
+    @property
     def log(self) -> Path:
         return self.root / "kybern.log"
 

@@ -159,6 +159,10 @@ class SqliteStore(LocalStore):
         with database.translated(self._file):
             self._db.close()
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._busy or self._queue)
+
     async def commit(self, ops: Sequence[Op]) -> int:
         self._check_open()
         if self._closing:

@@ -102,7 +102,7 @@ def authenticators(start: Start) -> Iterator[Authenticator]:
     shared = _tokens(start)
     issuers = (shared.options.issuer, *shared.options.former_issuers)
     checker = TokenChecker(shared.accounts, shared.pods, shared.secrets, shared.nodes)
-    yield CertificateAuthenticator(start.clock)
+    yield CertificateAuthenticator(start.clock.outside)
     if start.config.api.token_file:
         yield TokenFileAuthenticator(_users(start.config.api.token_file), shared.audiences)
     yield ServiceAccountAuthenticator(shared.keys, checker, start.clock, issuers, shared.audiences)
