@@ -34,6 +34,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.disruption import DisruptionController, StaleDisruptionController
     from kybern_controllers_cluster.endpoints import EndpointsController
     from kybern_controllers_cluster.endpointslice import EndpointSliceController
+    from kybern_controllers_cluster.endpointslicemirroring import EndpointSliceMirroringController
     from kybern_controllers_cluster.ephemeral_volume import EphemeralVolumeController
     from kybern_controllers_cluster.garbagecollector import GarbageCollector
     from kybern_controllers_cluster.namespace import NamespaceController
@@ -56,6 +57,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         NodeLifecycleController(),
         TaintEvictionController(),
         EndpointSliceController(),
+        EndpointSliceMirroringController(),
         EndpointsController(),
         PodGCController(options.terminated_pods),
         DisruptionController(),
