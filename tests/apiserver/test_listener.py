@@ -143,6 +143,22 @@ async def test_chunked_bodies_are_read(wire: Wire) -> None:
     assert (await wire.ask("GET", f"{CONFIG_MAPS}/chunky"))[0] == 200
 
 
+async def test_a_body_that_does_not_come_is_not_waited_for(api: Api, wire: Wire) -> None:
+    await wire.send(f"POST {CONFIG_MAPS} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+    answer = asyncio.create_task(wire.answer())
+    while not answer.done():
+        await api.clock.advance(10)  # type: ignore[attr-defined]
+        await asyncio.sleep(0.01)
+    code, headers, body = await answer
+    assert (code, headers["Connection"], json.loads(body)["reason"]) == (408, "close", "Timeout")
+
+
+async def test_an_older_client_is_answered_and_let_go(wire: Wire) -> None:
+    await wire.send(b"GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert (await wire.answer())[2] == b"ok"
+    assert await wire.closed()
+
+
 async def test_a_client_that_waits_for_permission_gets_it(wire: Wire) -> None:
     body = b'{"metadata":{"name":"polite"}}'
     head = f"POST {CONFIG_MAPS} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -12,9 +12,10 @@ import ssl
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 
+from kybern.api.errors import StatusError
 from kybern.apiserver.body import LIMIT, too_large
 from kybern.apiserver.pipeline import Pipeline
 from kybern.apiserver.request import Request
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_LINE = 1 << 17
 _GRACE = 2.0
+BODY_TIMEOUT = 60.0
+"""Seconds that a client has to send its body."""
 _DRAIN_FROM = 1 << 16
 _NONE: dict[str, str] = {}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
@@ -83,9 +86,25 @@ class Listener:
         if not target.startswith("/"):
             target = _origin_form(target)
         return Request(
-            http.method, target, http.headers, lambda: _body(http), self._clock.now(),
+            http.method, target, http.headers, lambda: self._body(http), self._clock.now(),
             peer=peer[0] if peer else "", certificate=certificate, http=http,
         )  # fmt: skip
+
+    async def _body(self, http: web.BaseRequest) -> bytes:
+        """The whole body; StatusError 413 when it is too large, 408 when it does not come."""
+        content = http.content
+        if content.is_eof():
+            return await _read(http)
+        timer = self._clock.call_later(BODY_TIMEOUT, _give_up, content)
+        try:
+            return await _read(http)
+        finally:
+            timer.cancel()
+
+
+def _give_up(content: StreamReader) -> None:
+    text = f"the body of the request did not arrive within {BODY_TIMEOUT:.0f} seconds"
+    content.set_exception(StatusError(408, "Timeout", text, {}))
 
 
 def _origin_form(target: str) -> str:
@@ -96,8 +115,8 @@ def _origin_form(target: str) -> str:
     return "/" + target
 
 
-async def _body(http: web.BaseRequest) -> bytes:
-    """The whole body, up to the limit; StatusError 413."""
+async def _read(http: web.BaseRequest) -> bytes:
+    """The whole body, up to the limit."""
     if not http.can_read_body:
         return b""
     if (http.content_length or 0) > LIMIT:
@@ -144,7 +163,11 @@ class Wire(web.StreamResponse):
         if transport is None:
             return None
         # A body that nobody has read stays in the connection; only an end of the connection is sure to skip it.
-        self._lasting = request.keep_alive and (not request.can_read_body or request.content.is_eof())
+        self._lasting = (
+            request.keep_alive
+            and request.version >= HttpVersion11
+            and (not request.can_read_body or request.content.is_eof())
+        )
         if isinstance(answer, PiecedResponse):
             await self._write_pieces(answer, request, transport)
             return None
