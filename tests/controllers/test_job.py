@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -93,7 +94,7 @@ async def test_failures_are_retried_ever_later_and_then_no_more(world: World) ->
             await world.clock.advance_until(lambda: bool(active(world)))
             made.append(world.clock.monotonic())
             await end_all(world, 1)
-        gaps = [round(b - a) for a, b in zip(made, made[1:], strict=False)]
+        gaps = [round(b - a) for a, b in pairwise(made)]
         assert gaps == [10, 20, 40]
         await world.settle(3600)
         assert conditions(world) == ["FailureTarget=True BackoffLimitExceeded", "Failed=True BackoffLimitExceeded"]
@@ -110,7 +111,7 @@ async def test_the_back_off_ends_at_ten_minutes_and_survives_a_restart(world: Wo
             await world.clock.advance_until(lambda: bool(active(world)))
             made.append(world.clock.monotonic())
             await end_all(world, 1)
-    gaps = [round(b - a) for a, b in zip(made, made[1:], strict=False)]
+    gaps = [round(b - a) for a, b in pairwise(made)]
     assert gaps == [10, 20, 40, 80, 160, 320, 600, 600]
 
 

@@ -126,6 +126,6 @@ def test_chaos_does_kill() -> None:
     world = JobWorld(Random(1), 3, chance=0.1)
     anyio.run(_run, world, job(8, 3, backoffLimit=100), 0.3, 0.1)
     assert world.deaths > 2
+    world.parallelism = -1
     with pytest.raises(AssertionError):
-        world.parallelism = -1
         world.check()

@@ -41,14 +41,16 @@ class Due:
 
 def zone_of(cronjob: Any) -> tzinfo:
     """The zone that the schedule means. ValueError when there is no such zone."""
+    name = cronjob.spec.timeZone
+    return UTC if name is None else _zone(name)
+
+
+def _zone(name: str) -> tzinfo:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-    name = cronjob.spec.timeZone
-    if name is None:
-        return UTC
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, OSError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"unknown time zone {name}") from error
 
 
@@ -58,12 +60,7 @@ def parse(cronjob: Any) -> tuple[Schedule, tzinfo]:
     head, _, rest = text.partition(" ")
     name, equals, zone = head.partition("=")
     if equals and name in ("TZ", "CRON_TZ"):
-        from zoneinfo import ZoneInfo
-
-        try:
-            return schedule.parse(rest.strip()), ZoneInfo(zone)
-        except OSError as error:
-            raise ValueError(f"provided bad location {zone}: unknown time zone {zone}") from error
+        return schedule.parse(rest.strip()), _zone(zone)
     return schedule.parse(text), zone_of(cronjob)
 
 
