@@ -27,6 +27,8 @@ class Options:
 
 @hookimpl
 def kybern_controllers(start: Start) -> Iterable[Controller]:
+    from kybern_controllers_cluster.attachdetach import AttachDetachController
+    from kybern_controllers_cluster.bootstrap_tokens import BootstrapSigner, TokenCleaner
     from kybern_controllers_cluster.clusterrole_aggregation import ClusterRoleAggregationController
     from kybern_controllers_cluster.csr_approving import CSRApprovingController
     from kybern_controllers_cluster.csr_cleaner import CSRCleanerController
@@ -40,6 +42,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.namespace import NamespaceController
     from kybern_controllers_cluster.nodeipam import NodeIPAMController
     from kybern_controllers_cluster.nodelifecycle import NodeLifecycleController
+    from kybern_controllers_cluster.nodettl import NodeTTLController
     from kybern_controllers_cluster.persistentvolume_binder import PersistentVolumeBinder
     from kybern_controllers_cluster.podgc import PodGCController
     from kybern_controllers_cluster.resourcequota import ResourceQuotaController
@@ -67,6 +70,10 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         ResourceQuotaController(),
         PersistentVolumeBinder(),
         EphemeralVolumeController(),
+        AttachDetachController(),
+        NodeTTLController(),
+        TokenCleaner(),
+        BootstrapSigner(),
         ServiceAccountController(),
         RootCAController(lambda: start.pki.ca_certificate),
         ClusterRoleAggregationController(),

@@ -1,0 +1,110 @@
+"""What nodes are told: how long secrets keep, and which volumes are attached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kybern.api import types
+from kybern.api.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
+from kybern.api.storage import CSIDriver, VolumeAttachment
+from kybern.testing.world import World
+from kybern_controllers_cluster.attachdetach import AttachDetachController
+from kybern_controllers_cluster.nodettl import NodeTTLController, step_for
+
+pytestmark = pytest.mark.anyio
+
+ATTACHED = "kubernetes.io/csi/csi.example.com^handle"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "before", "after"), [(100, 0, 0), (101, 0, 1), (90, 1, 1), (89, 1, 0), (20_000, 0, 5), (5000, 5, 4)]
+)
+def test_steps_overlap(nodes: int, before: int, after: int) -> None:
+    assert step_for(nodes, before) == after
+
+
+async def make(world: World, kind: type[Any], name: str, **fields: Any) -> Any:
+    return await world.client.create(types.from_plain(kind, {"metadata": {"name": name}} | fields))
+
+
+async def test_nodes_are_told_how_long_secrets_keep(world: World) -> None:
+    for i in range(100):
+        await make(world, Node, f"n{i}")
+    async with world.running(NodeTTLController()):
+        await world.settle(1)
+        said = {n.metadata.annotations["node.alpha.kubernetes.io/ttl"] for n in world.all(Node)}
+        assert said == {"0"}
+        await make(world, Node, "one-more")
+        await world.settle(1)
+        newest = next(n for n in world.all(Node) if n.metadata.name == "one-more")
+        assert newest.metadata.annotations["node.alpha.kubernetes.io/ttl"] == "15"
+
+
+async def with_volume(world: World, driver: str = "csi.example.com", **spec: Any) -> None:
+    """A pod on node `n` with a bound claim."""
+    await make(world, Node, "n")
+    await make(world, Node, "m")
+    await make(world, CSIDriver, "csi.example.com", spec=spec)
+    csi = {"driver": driver, "volumeHandle": "handle"}
+    await make(world, PersistentVolume, "v", spec={"csi": csi, "accessModes": ["ReadWriteOnce"]})
+    await world.apply(
+        PersistentVolumeClaim, {"metadata": {"name": "c"}, "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}
+    )
+    await world.apply(Pod, pod_on("n"))
+
+
+def pod_on(node: str) -> dict[str, Any]:
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]
+    return {"metadata": {"name": f"on-{node}"}, "spec": {"nodeName": node, "volumes": volumes}}
+
+
+async def test_a_volume_is_attached_for_a_pod_and_detached_after_it(world: World) -> None:
+    await with_volume(world)
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+        [made] = world.all(VolumeAttachment)
+        assert (made.spec.attacher, made.spec.nodeName, made.spec.source.persistentVolumeName) == (
+            "csi.example.com",
+            "n",
+            "v",
+        )
+        node = next(n for n in world.all(Node) if n.metadata.name == "n")
+        assert node.status.volumesAttached is None
+        await world.set_status(made, lambda a: setattr(a.status, "attached", True))
+        await world.settle(1)
+        node = next(n for n in world.all(Node) if n.metadata.name == "n")
+        assert [a.name for a in node.status.volumesAttached] == [ATTACHED]
+        await world.set_status(node, lambda n: setattr(n.status, "volumesInUse", [ATTACHED]))
+        world.client.remove(Pod, "on-n", "default")
+        await world.settle(1)
+        assert len(world.all(VolumeAttachment)) == 1
+        node = next(n for n in world.all(Node) if n.metadata.name == "n")
+        await world.set_status(node, lambda n: setattr(n.status, "volumesInUse", None))
+        await world.settle(1)
+        assert world.all(VolumeAttachment) == []
+        assert next(n for n in world.all(Node) if n.metadata.name == "n").status.volumesAttached is None
+
+
+async def test_a_volume_for_one_node_waits_until_the_other_has_let_go(world: World) -> None:
+    await with_volume(world)
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+        await world.apply(Pod, pod_on("m"))
+        await world.settle(1)
+        assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["n"]
+        assert any('FailedAttachVolume Multi-Attach error for volume "v"' in event for event in world.events())
+        world.client.remove(Pod, "on-n", "default")
+        await world.settle(20)
+        assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "spec"), [("other.example.com", {}), ("csi.example.com", {"attachRequired": False})]
+)
+async def test_drivers_that_attach_nothing_or_are_not_there(world: World, driver: str, spec: dict[str, Any]) -> None:
+    await with_volume(world, driver, **spec)
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+        assert world.all(VolumeAttachment) == []
