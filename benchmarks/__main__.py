@@ -9,7 +9,7 @@ import sys
 
 from benchmarks.table import Row, render
 
-MEASURES = ("startup", "requests", "listing", "fanout", "deployment", "scheduling", "scale")
+MEASURES = ("startup", "requests", "listing", "fanout", "deployment", "scheduling", "scale", "jobs")
 
 
 def main() -> int:
