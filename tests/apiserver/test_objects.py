@@ -267,6 +267,19 @@ async def test_a_patch_of_an_unknown_type_is_unsupported(api: Api) -> None:
     assert (answer.code, answer.json["reason"]) == (415, "UnsupportedMediaType")
 
 
+async def test_events_go_an_hour_after_they_last_had_news(api: Api) -> None:
+    events = "/api/v1/namespaces/default/events"
+    about = {"kind": "Pod", "namespace": "default", "name": "p"}
+    await api.create(events, {"metadata": {"name": "old"}, "involvedObject": about})
+    await api.create(events, {"metadata": {"name": "new"}, "involvedObject": about})
+    await api.clock.advance(1800)  # type: ignore[attr-defined]
+    await api.patch(f"{events}/new", {"lastTimestamp": "2026-01-01T00:30:00Z"})
+    await api.clock.advance(2000)  # type: ignore[attr-defined]
+    assert [i["metadata"]["name"] for i in (await api.get(events))["items"]] == ["new"]
+    await api.clock.advance(1800)  # type: ignore[attr-defined]
+    assert (await api.get(events))["items"] == []
+
+
 async def test_versions_of_one_kind_share_storage(api: Api) -> None:
     core, group = "/api/v1/namespaces/default/events", "/apis/events.k8s.io/v1/namespaces/default/events"
     about = {"kind": "Pod", "namespace": "default", "name": "p"}

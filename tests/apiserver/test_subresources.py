@@ -110,6 +110,13 @@ async def test_a_pod_is_bound_once(api: Api) -> None:
     assert 'pods/binding "p": pod p is already assigned to node "n"' in again.message
 
 
+async def test_a_bound_pod_is_nominated_nowhere_any_more(api: Api) -> None:
+    await api.create(PODS, pod("p"))
+    await api.patch(f"{PODS}/p/status", {"status": {"nominatedNodeName": "elsewhere"}})
+    assert (await api.ask("POST", f"{PODS}/p/binding", binding())).code == 201
+    assert "nominatedNodeName" not in (await api.get(f"{PODS}/p"))["status"]
+
+
 @pytest.mark.parametrize(
     ("target", "body", "code"),
     [

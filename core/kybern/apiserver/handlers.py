@@ -24,7 +24,7 @@ from kybern.apiserver.verbs.apply import apply
 from kybern.apiserver.verbs.create import create
 from kybern.apiserver.verbs.delete import DeleteOptions, delete, delete_collection
 from kybern.apiserver.verbs.update import replace, update
-from kybern.apiserver.watching import WatchAnswer, event_encoder
+from kybern.apiserver.watching import WatchAnswer, error_line, event_encoder
 
 __all__ = ["Handlers", "operation"]
 
@@ -79,7 +79,13 @@ class Handlers:
         media = negotiate(request)
         options = list_options(request.query, watch=True)
         encoder = event_encoder(self.encoding.tables, request, resource, media)
-        watcher = await read.watch(resource, operation(request), options)
+        try:
+            watcher = await read.watch(resource, operation(request), options)
+        except StatusError as error:
+            if error.code != 410:
+                raise
+            # As upstream: what is gone is told in the stream, where a watch that falls behind is told it too.
+            return Response(200, error_line(error))
         return WatchAnswer(watcher, encoder, self.backend.clock, options.timeout)
 
     async def create(self, request: Request, resource: Resource) -> Answer:

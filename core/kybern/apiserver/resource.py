@@ -15,6 +15,7 @@ from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
 from kybern.api.registry import Registry
+from kybern.apiserver.expiry import expiry_of
 from kybern.clock import Clock
 from kybern.store.cache import Codec, Item, ResourceCache, WatchCache
 from kybern.store.interface import Store
@@ -132,7 +133,7 @@ class Resources:
                 decode=lambda data: types.decode(struct, data),
                 encode=types.encode,
             )
-            cache = await self.watch_cache.add(storage_prefix(kind), codec)
+            cache = await self.watch_cache.add(storage_prefix(kind), codec, expires=expiry_of(kind))
         resource = Resource(kind, storage, cache)
         self._by_path[kind.group, kind.version, kind.plural] = resource
         if kind.computed is None:

@@ -23,7 +23,7 @@ from kybern.apiserver.tables import Tables, partial
 from kybern.clock import Clock
 from kybern.store.cache import Event, Watcher
 
-__all__ = ["EventEncoder", "WatchAnswer", "chunk", "event_encoder"]
+__all__ = ["EventEncoder", "WatchAnswer", "chunk", "error_line", "event_encoder"]
 
 EventEncoder = Callable[[Event], bytes]
 """An event as a chunk of the answer."""
@@ -35,6 +35,11 @@ _HIGH_WATER = 1 << 20
 def chunk(data: bytes) -> bytes:
     """Bytes framed as one chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def error_line(error: StatusError) -> bytes:
+    """The last event of a watch that cannot go on."""
+    return b'{"type":"ERROR","object":%b}\n' % msgspec.json.encode(error.status())
 
 
 def _line(event: Event, body: bytes) -> bytes:
@@ -195,8 +200,7 @@ class WatchAnswer:
     def _last_words(self) -> None:
         error = self._watcher.error
         if error is not None and self._transport is not None and not self._transport.is_closing():
-            body = msgspec.json.encode(error.status())
-            self._transport.write(chunk(b'{"type":"ERROR","object":%b}\n' % body))
+            self._transport.write(chunk(error_line(error)))
 
 
 def _ignore() -> None:

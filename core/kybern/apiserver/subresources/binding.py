@@ -96,6 +96,7 @@ def _check_pod(pod: Any, binding: Any) -> None:
 def _bound(pod: Any, binding: Any, now: float) -> Any:
     new = types.copy(pod)
     new.spec.nodeName = binding.target.name
+    new.status.nominatedNodeName = None
     for field in ("annotations", "labels"):
         added = getattr(binding.metadata, field)
         if added:
