@@ -1,4 +1,4 @@
-"""The workload controllers: Deployment, ReplicaSet, ReplicationController, StatefulSet, DaemonSet, Job, CronJob, HPA."""
+"""The workload controllers: from Deployment and ReplicaSet to Job, CronJob and HorizontalPodAutoscaler."""
 
 from __future__ import annotations
 

@@ -307,7 +307,7 @@ def _external(metric: Any, reading: Reading, target: Target, tolerances: Toleran
             if averaged
             else f"failed to get external metric {name}: {error}"
         )
-        outer = f"failed to get external metric value: {told}"
+        outer = f"failed to get {name} external metric value: {told}"
         raise _Unusable("FailedGetExternalMetric", str(error), outer) from None
     found = ExternalMetricStatus(metric=source.metric, current=current)
     told = f"external metric {name}({_shown(source.metric.selector)})"

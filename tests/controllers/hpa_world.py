@@ -1,0 +1,69 @@
+"""Small makers for the tests of autoscaling: specs, pods and samples from a few words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kybern.api import types
+from kybern.api.autoscaling import HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec
+from kybern.api.autoscaling.behavior import default_behavior
+from kybern.api.core import Pod
+from kybern.api.time import format_time
+from kybern_controllers_workloads.hpa_decision import Reading
+from kybern_controllers_workloads.hpa_replicas import Sample
+
+NOW = 1_767_229_200.0
+"""2026-01-01T01:00:00Z."""
+OLD = NOW - 3000
+
+__all__ = ["NOW", "autoscaler", "pods", "reading", "spec", "utilization"]
+
+
+def utilization(percent: int = 50, name: str = "cpu") -> dict[str, Any]:
+    target = {"type": "Utilization", "averageUtilization": percent}
+    return {"type": "Resource", "resource": {"name": name, "target": target}}
+
+
+def autoscaler(*metrics: dict[str, Any], least: int | None = 1, most: int = 10, **more: Any) -> dict[str, Any]:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    made = {"scaleTargetRef": reference, "maxReplicas": most, "metrics": list(metrics) or [utilization()], **more}
+    if least is not None:
+        made["minReplicas"] = least
+    return {"metadata": {"name": "web"}, "spec": made}
+
+
+def spec(*metrics: dict[str, Any], **more: Any) -> HorizontalPodAutoscalerSpec:
+    made = types.from_plain(HorizontalPodAutoscaler, autoscaler(*metrics, **more)).spec
+    if made.behavior is not None:
+        default_behavior(made.behavior)
+    return made
+
+
+def pods(states: str, request: str | None = "100m", started: float = OLD) -> list[Any]:
+    """One pod per letter: r ready, n not ready for long, s just started and not ready, p pending, f failed, d deleted."""
+    return [_pod(f"p{i}", state, request, started) for i, state in enumerate(states)]
+
+
+def _pod(name: str, state: str, request: str | None, started: float) -> Any:
+    begun = NOW - 10 if state == "s" else started
+    changed = begun if state in "sr" else NOW - 100
+    ready = {
+        "type": "Ready",
+        "status": "True" if state in "rd" else "False",
+        "lastTransitionTime": format_time(changed),
+    }
+    resources = {"requests": {"cpu": request}} if request else {}
+    made = types.from_plain(Pod, {
+        "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "c", "image": "nginx", "resources": resources}]},
+        "status": {"phase": {"p": "Pending", "f": "Failed"}.get(state, "Running"), "startTime": format_time(begun),
+                   "conditions": [ready] if state != "p" else []},
+    })  # fmt: skip
+    if state == "d":
+        made.metadata.deletionTimestamp = format_time(NOW)
+    return made
+
+
+def reading(*values: int | None) -> Reading:
+    """Thousandths by pod; None: not measured."""
+    return Reading({f"p{i}": Sample(v, NOW, 15.0) for i, v in enumerate(values) if v is not None})

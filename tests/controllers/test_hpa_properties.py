@@ -1,0 +1,117 @@
+"""What holds of autoscaling whatever is measured: bounds, no flapping, no faster than behavior says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kybern_controllers_workloads.hpa_behavior import History
+from kybern_controllers_workloads.hpa_decision import Target, decide
+from tests.controllers.hpa_world import NOW, pods, reading, spec
+
+PERIOD = 15
+
+policies = st.lists(
+    st.fixed_dictionaries({
+        "type": st.sampled_from(["Pods", "Percent"]),
+        "value": st.integers(1, 200),
+        "periodSeconds": st.sampled_from([15, 30, 60, 300]),
+    }),
+    min_size=1,
+    max_size=3,
+)  # fmt: skip
+rules = st.fixed_dictionaries({
+    "policies": policies,
+    "selectPolicy": st.sampled_from(["Max", "Min", "Disabled"]),
+    "stabilizationWindowSeconds": st.sampled_from([0, 15, 60, 300]),
+})  # fmt: skip
+behaviors = st.fixed_dictionaries({}, optional={"scaleUp": rules, "scaleDown": rules})
+bounds = st.tuples(st.integers(1, 8), st.integers(0, 30)).map(lambda b: (b[0], b[0] + b[1]))
+loads = st.lists(st.integers(0, 4000), min_size=1, max_size=60)
+
+
+def follow(of: Any, start: int, loads: list[int]) -> list[int]:
+    """The size after each period, with a load that the pods share; as the controller would run it."""
+    history, size, sizes = History(), start, [start]
+    for step, load in enumerate(loads):
+        now = NOW + step * PERIOD
+        share = load // size if size else 0
+        target = Target(size, size, "app=web", pods("r" * size))
+        decision = decide(of, target, [reading(*[share] * size)], history, now)
+        if decision.rescale:
+            history.scaled(now, size, decision.desired, of.behavior)
+            size = decision.desired
+        sizes.append(size)
+    return sizes
+
+
+@settings(max_examples=60, deadline=None)
+@given(bounds, st.integers(1, 40), loads, st.none() | behaviors)
+def test_it_never_leaves_its_bounds(limits: tuple[int, int], start: int, load: list[int], behavior: Any) -> None:
+    least, most = limits
+    more = {} if behavior is None else {"behavior": behavior}
+    sizes = follow(spec(least=least, most=most, **more), start, load)
+    assert all(least <= size <= most for size in sizes[1:])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.lists(st.integers(46, 54), min_size=2, max_size=40))
+def test_it_does_not_flap_inside_tolerance(size: int, shares: list[int]) -> None:
+    of = spec(most=40, behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
+    assert set(follow(of, size, [share * size for share in shares])) == {size}
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 30), loads, behaviors)
+def test_no_period_sees_more_change_than_the_policies_allow(start: int, load: list[int], behavior: Any) -> None:
+    of = spec(least=1, most=60, behavior=behavior)
+    sizes = follow(of, start, load)
+    for i in range(1, len(sizes)):
+        before, after = sizes[i - 1], sizes[i]
+        if after == before:
+            continue
+        direction = of.behavior.scaleUp if after > before else of.behavior.scaleDown
+        assert direction.selectPolicy != "Disabled"
+        allowed = [_allows(policy, sizes, i) for policy in direction.policies]
+        assert (all if direction.selectPolicy == "Min" else any)(allowed), (sizes[: i + 1], direction)
+
+
+def _allows(policy: Any, sizes: list[int], i: int) -> bool:
+    """Whether the last change keeps to a policy, seen from what changed within its period."""
+    within = [k for k in range(1, i) if (i - k) * PERIOD < policy.periodSeconds]
+    ups = sum(max(0, sizes[k] - sizes[k - 1]) for k in within)
+    downs = sum(max(0, sizes[k - 1] - sizes[k]) for k in within)
+    start = sizes[i - 1] - ups + downs
+    if sizes[i] > sizes[i - 1]:
+        return sizes[i] <= start + (policy.value if policy.type == "Pods" else -(-start * policy.value // 100))
+    floor = start - policy.value if policy.type == "Pods" else int(start * (100 - policy.value) / 100)
+    return sizes[i] >= floor
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 20), loads, st.sampled_from([60, 300]))
+def test_it_never_shrinks_below_what_its_window_recommended(start: int, load: list[int], window: int) -> None:
+    of = spec(least=1, most=60, behavior={"scaleDown": {"stabilizationWindowSeconds": window}})
+    history, size = History(), start
+    wanted: list[tuple[float, int]] = []
+    for step, total in enumerate(load):
+        now = NOW + step * PERIOD
+        target = Target(size, size, "app=web", pods("r" * size))
+        decision = decide(of, target, [reading(*[total // size] * size)], history, now)
+        wanted.append(history.recommendations[-1])
+        if decision.desired < size:
+            recent = [count for at, count in wanted if at > now - window]
+            assert decision.desired >= max(recent, default=0) or decision.desired == size
+        if decision.rescale:
+            history.scaled(now, size, decision.desired, of.behavior)
+            size = decision.desired
+
+
+def test_a_steady_load_comes_to_rest_at_the_right_size() -> None:
+    for load in (40, 333, 999, 1500):
+        sizes = follow(spec(most=60), 3, [load] * 60)
+        assert len(set(sizes[-20:])) == 1
+        share = load / sizes[-1]
+        assert share <= 55 or sizes[-1] == 60
