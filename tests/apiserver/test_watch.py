@@ -124,6 +124,15 @@ async def test_tables_are_watched_row_by_row(api: Api, connection: Connection) -
         assert [e["object"]["rows"][0]["cells"][0] for e in (first, second)] == ["a", "b"]
 
 
+async def test_ages_in_a_watched_table_are_of_the_moment(api: Api, connection: Connection) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    async with connection.watch(f"{CONFIG_MAPS}?watch=1", Accept=TABLE) as response:
+        assert (await event(response))["object"]["rows"][0]["cells"] == ["a", "1", "0s"]
+        await api.clock.advance(90)  # type: ignore[attr-defined]
+        await api.patch(f"{CONFIG_MAPS}/a", {"data": {"b": "2"}})
+        assert (await event(response))["object"]["rows"][0]["cells"] == ["a", "2", "90s"]
+
+
 async def test_metadata_alone_is_watched(api: Api, connection: Connection) -> None:
     async with connection.watch(f"{CONFIG_MAPS}?watch=1", Accept=PARTIAL) as response:
         await api.create(CONFIG_MAPS, config_map("a"))

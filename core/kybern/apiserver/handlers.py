@@ -20,7 +20,6 @@ from kybern.apiserver.request import Request, query_bool, query_int
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.response import Answer, Response
 from kybern.apiserver.verbs import read
-from kybern.apiserver.verbs.apply import apply
 from kybern.apiserver.verbs.create import create
 from kybern.apiserver.verbs.delete import DeleteOptions, delete, delete_collection
 from kybern.apiserver.verbs.update import replace, update
@@ -78,7 +77,7 @@ class Handlers:
         """GET of a collection's changes."""
         media = negotiate(request)
         options = list_options(request.query, watch=True)
-        encoder = event_encoder(self.encoding.tables, request, resource, media)
+        encoder = event_encoder(self.encoding.tables, request, resource, media, self.backend.clock)
         try:
             watcher = await read.watch(resource, operation(request), options)
         except StatusError as error:
@@ -116,6 +115,8 @@ class Handlers:
         return self.encoding.written(request, resource, written, media)
 
     async def _apply(self, request: Request, resource: Resource, options: WriteOptions, media: Media) -> Answer:
+        from kybern.apiserver.verbs.apply import apply
+
         wanted = await applied_body(request, options)
         op = operation(request, options.dry_run, options.field_manager)
         decode = applied_decoder(request, resource, options)

@@ -46,14 +46,14 @@ def _line(event: Event, body: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (event.type.encode(), body)
 
 
-def event_encoder(tables: Tables, request: Request, resource: Resource, media: Media) -> EventEncoder:
+def event_encoder(tables: Tables, request: Request, resource: Resource, media: Media, clock: Clock) -> EventEncoder:
     """How events are written to this client. Renderings are kept with the event, for others who want the same."""
     if media.yaml:
         raise StatusError(
             406, "NotAcceptable", "only the following media types are accepted: application/json;stream=watch", {}
         )
     if media.form == "Table":
-        return _table_encoder(tables, request, resource, media)
+        return _table_encoder(tables, request, resource, media, clock)
     if media.form:
         return _shared((resource, media.form, media.version), lambda e: _line(e, partial(e.object, media.version)))
     if resource.stored_as_served:
@@ -83,8 +83,8 @@ def _shared(key: Any, render: Callable[[Event], bytes]) -> EventEncoder:
     return encoder
 
 
-def _table_encoder(tables: Tables, request: Request, resource: Resource, media: Media) -> EventEncoder:
-    include, now = included(request), request.now
+def _table_encoder(tables: Tables, request: Request, resource: Resource, media: Media, clock: Clock) -> EventEncoder:
+    include = included(request)
     first = True
 
     def encoder(event: Event) -> bytes:
@@ -95,7 +95,7 @@ def _table_encoder(tables: Tables, request: Request, resource: Resource, media: 
         else:
             obj = resource.from_storage(event.object)
             body = tables.table(
-                resource, [obj], now, include=include, version=media.version, metadata=metadata, columns=first
+                resource, [obj], clock.now(), include=include, version=media.version, metadata=metadata, columns=first
             )
             first = False
         return chunk(_line(event, body))

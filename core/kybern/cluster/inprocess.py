@@ -23,7 +23,6 @@ from kybern.apiserver.response import Response
 from kybern.apiserver.subresources.binding import bind
 from kybern.apiserver.user import User
 from kybern.apiserver.verbs import read
-from kybern.apiserver.verbs.apply import apply
 from kybern.apiserver.verbs.create import create
 from kybern.apiserver.verbs.delete import DeleteOptions, delete, delete_collection
 from kybern.apiserver.verbs.update import replace, update
@@ -39,6 +38,7 @@ K = TypeVar("K")
 __all__ = ["ADMIN", "InProcessClient"]
 
 ADMIN = User("system:admin", ("system:masters", "system:authenticated"))
+
 
 def _own(given: Any) -> Any:
     """A copy that the server may keep, in the canonical form that decoding gives what comes over HTTPS."""
@@ -163,6 +163,7 @@ class InProcessClient(Client):
             "patch", kind, namespace, name, subresource, dry_run=dry_run, field_manager=field_manager
         )
         if type == "apply":
+            from kybern.apiserver.verbs.apply import apply
 
             def decode(plain: Any) -> Any:
                 return object_from(msgspec.json.encode(plain), resource.struct, "Warn", op.warnings)

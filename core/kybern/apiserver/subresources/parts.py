@@ -17,7 +17,6 @@ from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.response import Answer
 from kybern.apiserver.verbs import read
-from kybern.apiserver.verbs.apply import apply
 from kybern.apiserver.verbs.update import replace, update
 
 __all__ = ["Parts"]
@@ -39,6 +38,8 @@ class Parts:
         options = write_options(request.query, "PatchOptions" if request.verb == "patch" else "UpdateOptions")
         op = operation(request, options.dry_run, options.field_manager)
         if request.verb == "patch" and body.media_type(request) == APPLY:
+            from kybern.apiserver.verbs.apply import apply
+
             wanted = await applied_body(request, options)
             decode = applied_decoder(request, resource, options)
             written = await apply(self._backend, resource, op, wanted, decode, force=options.force)
