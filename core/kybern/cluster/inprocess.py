@@ -7,6 +7,7 @@ given is copied.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -48,6 +49,14 @@ def _own(given: Any) -> Any:
     except ValueError as e:
         raise StatusError.bad_request(str(e)) from None
     return copied
+
+
+def _own_status(given: Any) -> Any:
+    """As `_own`, of what a write of the status can change; the rest it takes from the stored object."""
+    own = copy(given)
+    own.metadata = _own(given.metadata)
+    own.status = None if given.status is None else _own(given.status)
+    return own
 
 
 _PATCH_TYPES = {
@@ -151,7 +160,8 @@ class InProcessClient(Client):
             "update", type(given), metadata.namespace or "", metadata.name or "", subresource,
             dry_run=dry_run, field_manager=field_manager,
         )  # fmt: skip
-        written = await replace(backend, resource, op, _own(given))
+        own = _own_status(given) if subresource == "status" else _own(given)
+        written = await replace(backend, resource, op, own)
         made: K = written.object
         return made
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.node.pod_worker import PodWorker, State
 
@@ -73,7 +73,7 @@ class StatusWriter:
         client, pod = self._agent.client, worker.pod
         status = worker.status()
         if status != pod.status:
-            changed = types.copy(pod)
+            changed = copy(pod)
             changed.status = worker.reported = status
             try:
                 written = await client.update_status(changed)

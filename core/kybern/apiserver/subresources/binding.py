@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from kybern.api import types
@@ -94,23 +96,28 @@ def _check_pod(pod: Any, binding: Any) -> None:
 
 
 def _bound(pod: Any, binding: Any, now: float) -> Any:
-    new = types.copy(pod)
+    """The pod on its node. What a binding leaves alone is shared with the stored pod."""
+    new = copy(pod)
+    new.metadata, new.spec, new.status = copy(pod.metadata), copy(pod.spec), copy(pod.status)
     new.spec.nodeName = binding.target.name
     new.status.nominatedNodeName = None
     for field in ("annotations", "labels"):
         added = getattr(binding.metadata, field)
         if added:
             setattr(new.metadata, field, {**(getattr(new.metadata, field) or {}), **added})
-    _set_scheduled(new, now)
+    new.status.conditions = _scheduled(pod.status.conditions or (), now)
     return new
 
 
-def _set_scheduled(pod: Any, now: float) -> None:
-    condition = next((c for c in pod.status.conditions or () if c.type == "PodScheduled"), None)
-    if condition is None:
-        condition = types.struct("", "v1", "PodCondition")(type="PodScheduled", status="")
-        pod.status.conditions = [*(pod.status.conditions or ()), condition]
+def _scheduled(conditions: Sequence[Any], now: float) -> list[Any]:
+    """The conditions with PodScheduled being true."""
+    found = list(conditions)
+    place = next((i for i, c in enumerate(found) if c.type == "PodScheduled"), len(found))
+    make = types.struct("", "v1", "PodCondition")
+    condition = copy(found[place]) if place < len(found) else make(type="PodScheduled", status="")
     if condition.status != "True":
         condition.status = "True"
         condition.lastTransitionTime = format_time(now)
     condition.reason = condition.message = None
+    found[place : place + 1] = [condition]
+    return found

@@ -6,6 +6,7 @@ All of it again when somebody else was faster.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from kybern.api import types
@@ -161,7 +162,7 @@ def _track(resource: Resource, op: Operation, new: Any, old: Any) -> None:
 
 def _only_status(new: Any, old: Any) -> Any:
     """The stored object with the status, and the metadata, of the new one."""
-    kept = types.copy(old)
+    kept = copy(old)  # shares the spec with the stored object: nothing on the way of a status changes a spec
     kept.status = new.status
     kept.metadata = new.metadata
     return kept
