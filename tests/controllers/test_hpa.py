@@ -1,0 +1,308 @@
+"""The autoscaler at work: what it asks, writes and tells; killed, raced and lied to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from kybern.api import types
+from kybern.api.apps import Deployment
+from kybern.api.autoscaling import HorizontalPodAutoscaler
+from kybern.api.core import Pod
+from kybern.api.errors import StatusError
+from kybern.api.time import format_time
+from kybern.testing.client import MemoryClient
+from kybern.testing.world import World
+from kybern_controllers_workloads.hpa import HorizontalPodAutoscalerController
+from tests.controllers.hpa_world import autoscaler
+
+pytestmark = pytest.mark.anyio
+
+SCALE = "/apis/apps/v1/namespaces/default/deployments/web/scale"
+
+
+class ScalingClient(MemoryClient):
+    """A MemoryClient with discovery of apps/v1, scales of Deployments, and metrics of its pods."""
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__(clock)
+        self.share: int | None = 50
+        """Thousandths of a core that each pod uses; None: nothing is measured."""
+        self.asked: list[str] = []
+        self.before_put: Any = None
+
+    async def raw(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        self.asked.append(f"{method} {path.partition('?')[0]}")
+        try:
+            return 200, msgspec.json.encode(await self._answer(method, path.partition("?")[0], body))
+        except StatusError as error:
+            return error.code, msgspec.json.encode(error.status())
+
+    async def _answer(self, method: str, path: str, body: bytes) -> Any:
+        if path == "/apis/apps":
+            return {"versions": [{"version": "v1"}]}
+        if path == "/apis/apps/v1":
+            return {
+                "resources": [
+                    {"name": "deployments", "kind": "Deployment"},
+                    {"name": "deployments/scale", "kind": "Scale"},
+                ]
+            }
+        if path.endswith("/pods") and "metrics.k8s.io" in path:
+            return {"items": list(self._metrics())}
+        if found := re.fullmatch(r".*/deployments/([^/]+)/scale", path):
+            return await (self._get(found[1]) if method == "GET" else self._put(found[1], msgspec.json.decode(body)))
+        raise StatusError.no_such_path()
+
+    def _metrics(self) -> Iterator[dict[str, Any]]:
+        now = format_time(self.clock.now())
+        for pod in self.all(Pod) if self.share is not None else ():
+            yield {
+                "metadata": {"name": pod.metadata.name, "namespace": "default"}, "timestamp": now, "window": "15s",
+                "containers": [{"name": "c", "usage": {"cpu": f"{self.share}m"}}],
+            }  # fmt: skip
+
+    async def _get(self, name: str) -> dict[str, Any]:
+        found = await self.get(Deployment, name, "default")
+        metadata = {"name": name, "namespace": "default", "resourceVersion": found.metadata.resourceVersion}
+        status = {"replicas": len(self.all(Pod)), "selector": "app=web"}
+        return {"metadata": metadata, "spec": {"replicas": found.spec.replicas}, "status": status}
+
+    async def _put(self, name: str, scale: dict[str, Any]) -> dict[str, Any]:
+        if self.before_put is not None:
+            await self.before_put()
+        changed = types.copy(await self.get(Deployment, name, "default"))
+        changed.metadata.resourceVersion = scale["metadata"]["resourceVersion"]
+        changed.spec.replicas = scale["spec"]["replicas"]
+        await self.update(changed)
+        return await self._get(name)
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.client = ScalingClient(made.clock)
+    return made
+
+
+async def deploy(world: World, replicas: int = 2) -> None:
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    await world.apply(Deployment, {"metadata": {"name": "web"}, "spec": spec})
+    await populate(world)
+
+
+async def populate(world: World) -> None:
+    """Be the Deployment's controllers and the nodes: as many old and ready pods as are wanted."""
+    wanted = (await world.client.get(Deployment, "web", "default")).spec.replicas
+    for pod in world.all(Pod)[wanted:]:
+        world.client.remove(Pod, pod.metadata.name, "default")
+    for i in range(len(world.all(Pod)), wanted):
+        spec = {"containers": [{"name": "c", "image": "nginx", "resources": {"requests": {"cpu": "100m"}}}]}
+        made = await world.apply(Pod, {"metadata": {"name": f"web-{i}", "labels": {"app": "web"}}, "spec": spec})
+        await world.set_status(made, lambda pod: setattr(pod.status, "startTime", format_time(world.clock.now() - 900)))
+    for pod in world.all(Pod):
+        if pod.status.phase != "Running":
+            await world.make_ready([pod])
+            old = types.copy(await world.client.get(Pod, pod.metadata.name, "default"))
+            old.status.conditions[0].lastTransitionTime = format_time(world.clock.now() - 890)
+            await world.client.update_status(old)
+
+
+async def live(world: World, periods: int = 1) -> list[int]:
+    """Let periods pass; the sizes after each."""
+    sizes = []
+    for _ in range(periods):
+        await world.settle(15)
+        await populate(world)
+        sizes.append(len(world.all(Pod)))
+    return sizes
+
+
+def status(world: World) -> Any:
+    return world.all(HorizontalPodAutoscaler)[0].status
+
+
+async def test_grows_at_once_and_shrinks_after_five_minutes(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert await live(world, 2) == [2, 2]
+        world.client.share = 100
+        assert await live(world) == [4]
+        assert status(world).lastScaleTime
+        world.client.share = 20
+        sizes = await live(world, 45)
+        assert sizes[:18] == [4] * 18 and sizes[-1] == 1
+        assert status(world).currentMetrics[0].resource.current.averageUtilization == 20
+        assert [e for e in world.events() if "Rescale" in e] == [
+            "Normal SuccessfulRescale New size: 4; reason: cpu resource utilization (percentage of request) above target",
+            "Normal SuccessfulRescale New size: 2; reason: All metrics below target",
+            "Normal SuccessfulRescale New size: 1; reason: All metrics below target",
+        ]
+
+
+async def test_without_autoscalers_nothing_is_asked(world: World) -> None:
+    await deploy(world)
+    async with world.running(HorizontalPodAutoscalerController()) as engine:
+        await world.settle(3600)
+        assert world.client.asked == []
+        made = await world.apply(HorizontalPodAutoscaler, autoscaler())
+        await world.settle(60)
+        assert world.client.asked.count(f"GET {SCALE}") == 5
+        await world.client.delete(HorizontalPodAutoscaler, made.metadata.name, "default")
+        await world.settle(60)
+        before = engine.controllers["horizontal-pod-autoscaler"].reconciled, len(world.client.asked)
+        await world.settle(3600)
+        assert before == (engine.controllers["horizontal-pod-autoscaler"].reconciled, len(world.client.asked))
+
+
+async def test_at_rest_nothing_is_written(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world, 2)
+        world.took()
+        await world.settle(600)
+        assert world.took() == []
+
+
+async def test_a_changed_spec_counts_at_once(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world)
+        await world.client.patch(HorizontalPodAutoscaler, "web", "default", {"spec": {"minReplicas": 3}})
+        await world.settle()
+        assert world.all(Deployment)[0].spec.replicas == 3
+
+
+async def test_a_target_that_is_not_there_is_told_and_found_later(world: World) -> None:
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    async with world.running(HorizontalPodAutoscalerController()):
+        await world.settle(40)
+        condition = status(world).conditions[0]
+        assert (condition.type, condition.status, condition.reason) == ("AbleToScale", "False", "FailedGetScale")
+        assert condition.message.startswith(
+            "the HPA controller was unable to get the target's current scale: deployments"
+        )
+        assert any(e.startswith("Warning FailedGetScale deployments.apps") for e in world.events())
+        await deploy(world)
+        await live(world)
+        assert status(world).conditions[0].status == "True"
+
+
+async def test_a_kind_that_nobody_serves_is_told(world: World) -> None:
+    made = autoscaler()
+    made["spec"]["scaleTargetRef"]["kind"] = "Balloon"
+    await world.apply(HorizontalPodAutoscaler, made)
+    async with world.running(HorizontalPodAutoscalerController()):
+        await world.settle(1)
+        assert 'Warning FailedGetScale no matches for kind "Balloon" in group "apps"' in world.events()
+
+
+async def test_without_measures_the_size_stays_and_the_reason_is_told(world: World) -> None:
+    await deploy(world, 3)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    world.client.share = None
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert await live(world, 30) == [3] * 30
+        active = next(c for c in status(world).conditions if c.type == "ScalingActive")
+        assert (active.status, active.reason) == ("False", "FailedGetResourceMetric")
+        assert active.message.endswith("cpu: no metrics returned from resource metrics API")
+        world.client.share = 50
+        await live(world)
+        active = next(c for c in status(world).conditions if c.type == "ScalingActive")
+        assert active.status == "True" and active.lastTransitionTime == format_time(world.clock.now())
+
+
+async def test_two_autoscalers_of_the_same_pods_do_not_fight(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    rival = autoscaler(least=3)
+    rival["metadata"]["name"] = "rival"
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world)
+        world.client.share = 100
+        await world.apply(HorizontalPodAutoscaler, rival)
+        await live(world, 6)
+        reasons = {c.reason for hpa in world.all(HorizontalPodAutoscaler) for c in hpa.status.conditions}
+        assert "AmbiguousSelector" in reasons
+        before = len(world.all(Pod))
+        assert await live(world, 3) == [before] * 3
+        await world.client.delete(HorizontalPodAutoscaler, "rival", "default")
+        assert (await live(world, 2))[-1] > before
+
+
+async def test_a_writer_that_comes_between_wins_and_the_next_period_goes_on(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    client = world.client
+
+    async def meddle() -> None:
+        client.before_put = None
+        await client.patch(Deployment, "web", "default", {"spec": {"replicas": 3}})
+
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world)
+        client.share, client.before_put = 100, meddle
+        assert await live(world) == [3]
+        assert next(c for c in status(world).conditions if c.type == "AbleToScale").reason == "FailedUpdateScale"
+        assert any(e.startswith("Warning FailedRescale New size: 4; reason: cpu") for e in world.events())
+        assert await live(world) == [6]
+
+
+async def test_after_a_restart_it_does_not_shrink_before_a_whole_window(world: World) -> None:
+    await deploy(world, 8)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    world.client.share = 10
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert await live(world, 15) == [8] * 15
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert await live(world, 19) == [8] * 19
+        assert (await live(world, 3))[-1] == 2
+
+
+@contextmanager
+def killed_after(world: World, verb: str) -> Iterator[None]:
+    """The write takes place, then the controller dies."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(done: str, kind: type[Any], namespace: str, name: str) -> None:
+        if done == verb and kind in (Deployment, HorizontalPodAutoscaler) and name == "web":
+            world.client.interrupt = None
+            raise Killed
+
+    world.client.interrupt = kill
+    try:
+        yield
+    except* Killed:
+        pass
+    assert world.client.interrupt is None, "it was not killed"
+
+
+@pytest.mark.parametrize("verb", ["update", "update-status"])
+async def test_killed_at_any_write_and_restarted_it_goes_on(world: World, verb: str) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    for share in (100, 150):
+        world.client.share = share
+        with killed_after(world, verb):
+            async with world.running(HorizontalPodAutoscalerController()):
+                await world.settle(400)
+        await populate(world)
+    world.client.share = 50
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world, 3)
+        size = len(world.all(Pod))
+        assert 2 <= size <= 10
+        assert (status(world).currentReplicas, status(world).desiredReplicas) == (size, size)
