@@ -9,10 +9,11 @@ can start the same run twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from kybern.api import types
+from kybern.api.batch.schedule import Schedule
 from kybern.api.errors import StatusError
 from kybern.api.time import format_time, parse_time
 from kybern.reconcile.interface import Context, Controller, Key, Result
@@ -175,7 +176,7 @@ class CronJobController(Controller):
             await self._start(cronjob, due.time)
         return times.next_after(*timetable, since, now)
 
-    def _timetable(self, cronjob: Any) -> Any | None:
+    def _timetable(self, cronjob: Any) -> tuple[Schedule, tzinfo] | None:
         """Schedule and zone; None when there is nothing to run, of which people are told if it is a fault."""
         spec = cronjob.spec
         try:
