@@ -130,3 +130,9 @@ async def test_what_is_not_served_yet_says_so(tmp_path: Path) -> None:
             with pytest.raises(StatusError) as refused:
                 await call
             assert refused.value.code == 501
+
+
+async def test_a_container_knows_its_pods_hostname(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.run(writer("echo $HOSTNAME", hostname="work-2"))
+        assert await read(w) == "work-2\n"

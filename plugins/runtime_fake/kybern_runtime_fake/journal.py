@@ -44,6 +44,7 @@ class SandboxRecord(msgspec.Struct, tag="sandbox", omit_defaults=True):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     runtime_handler: str = ""
+    hostname: str = ""
 
 
 class ContainerRecord(msgspec.Struct, tag="container", omit_defaults=True):

@@ -140,6 +140,7 @@ class FakeRuntime(Runtime):
             labels=dict(config.labels),
             annotations=dict(config.annotations),
             runtime_handler=runtime_handler,
+            hostname=config.hostname,
         )
         self._sandboxes[record.id] = record
         self._pods[config.uid] = [record, *known]
@@ -207,7 +208,7 @@ class FakeRuntime(Runtime):
         return record.id
 
     def _new_container(self, sandbox: SandboxRecord, config: ContainerConfig, said: dict[str, Any]) -> ContainerRecord:
-        env = {"HOSTNAME": sandbox.name, **dict(config.envs)}
+        env = {"HOSTNAME": sandbox.hostname or sandbox.name, **dict(config.envs)}
         return ContainerRecord(
             id=secrets.token_hex(32),
             node=self._driver.node_name,
@@ -320,7 +321,8 @@ class FakeRuntime(Runtime):
             raise RuntimeFault(
                 "FailedPrecondition", f'failed to exec in container: container "{container_id}" is not running'
             )
-        env = {"HOSTNAME": self._sandboxes[record.sandbox_id].name}
+        sandbox = self._sandboxes[record.sandbox_id]
+        env = {"HOSTNAME": sandbox.hostname or sandbox.name}
         code, output = run_command(record.script, self._clock.now() - record.started_at, env, command)
         return ExecResult(code, output.encode())
 
