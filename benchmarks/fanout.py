@@ -16,6 +16,7 @@ from benchmarks.wire import Address, ask_json, context, request
 
 WATCHERS = 1000
 EVENTS = 300
+WARM_UP = 30
 PATH = "/api/v1/namespaces/default/configmaps"
 MARK = b'"sent":"'
 
@@ -24,6 +25,7 @@ def measure() -> Iterator[Row]:
     with Server(scheduler={"enabled": False}, controllers={"enabled": False}) as server:
         ask_json(server.address, "POST", PATH, config_map("seen", 400))
         watchers = Watchers(server.address)
+        watchers.run(WARM_UP, pause=0.0)
         bursts = watchers.run(EVENTS, pause=0.0)
         spaced = watchers.run(40, pause=0.1)
     rate, lost = bursts.delivered / bursts.seconds, bursts.missing + spaced.missing
