@@ -71,6 +71,17 @@ def test_json_patch_must_be_a_list_of_limited_length() -> None:
     assert refused.value.code == 413
 
 
+def test_copies_of_copies_are_stopped_before_they_fill_the_memory() -> None:
+    doubling = [
+        {"op": "copy", "from": "/data", "path": "/data/x"},
+        {"op": "copy", "from": "/data", "path": "/data/y"},
+    ] * 40
+    with pytest.raises(StatusError, match="the accumulated size increase of copy is") as refused:
+        apply_json_patch({"data": {"a": "x" * 1000}}, doubling)
+    assert refused.value.code == 413
+    assert apply_json_patch({"a": 1}, [{"op": "copy", "from": "/a", "path": "/b"}]) == {"a": 1, "b": 1}
+
+
 def containers(*names: str, **image: str) -> list[dict[str, str]]:
     return [{"name": n, "image": image.get(n, "i")} for n in names]
 
@@ -176,3 +187,25 @@ def test_strategic_patch_that_is_wrong_is_a_bad_request(patch: Any, words: str) 
     with pytest.raises(StatusError, match=words) as refused:
         apply_strategic_patch(target, patch, POD_SPEC)
     assert refused.value.code == 400
+
+
+def test_long_lists_do_not_cost_the_square_of_their_length() -> None:
+    """With a scan per item each of these would take minutes."""
+    many = 30_000
+    target = {"containers": [{"name": f"c{i}", "image": "i"} for i in range(many)]}
+    patch = {
+        "containers": [{"name": f"c{i}", "image": "j"} for i in range(many)],
+        "$setElementOrder/containers": [{"name": f"c{i}"} for i in reversed(range(many))],
+    }
+    changed = apply_strategic_patch(target, patch, POD_SPEC)["containers"]
+    assert (len(changed), changed[0]) == (many, {"name": f"c{many - 1}", "image": "j"})
+    metadata = SchemaFields("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+    names = [f"a/{i}" for i in range(many)]
+    assert apply_strategic_patch({"finalizers": list(names)}, {"finalizers": names}, metadata) == {"finalizers": names}
+
+
+def test_values_that_look_alike_are_told_apart() -> None:
+    metadata = SchemaFields("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+    assert apply_strategic_patch({"finalizers": [1]}, {"finalizers": [True, 1, "1"]}, metadata) == {
+        "finalizers": [1, True, "1"]
+    }

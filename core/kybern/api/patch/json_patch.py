@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from kybern.api.errors import StatusError
 
-__all__ = ["MAX_OPERATIONS", "apply_json_patch"]
+__all__ = ["MAX_COPIED", "MAX_OPERATIONS", "apply_json_patch"]
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 * 1024 * 1024
+"""Bytes that the copy operations of one patch may add."""
 _KNOWN = ("add", "remove", "replace", "move", "copy", "test")
 _GO_NAMES = {dict: "object", str: "string", bool: "bool", int: "number", float: "number"}
 
@@ -38,17 +42,33 @@ def apply_json_patch(target: Any, patch: Any) -> Any:
 def _apply(target: Any, patch: list[Any]) -> Any:
     import jsonpatch
 
+    refusals = (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException)
     try:
+        if any(operation["op"] == "copy" for operation in patch):
+            return _apply_counting(target, patch)
         return jsonpatch.JsonPatch(patch).apply(target, in_place=True)
-    except (
-        jsonpatch.JsonPatchException,
-        jsonpatch.JsonPointerException,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ):
+    except (*refusals, LookupError, TypeError, ValueError, AttributeError, RecursionError):
         raise _unfit() from None
+
+
+def _apply_counting(target: Any, patch: list[Any]) -> Any:
+    """Step by step, with an eye on what is copied: a few copies of copies would fill any memory."""
+    import jsonpatch
+
+    copied = 0
+    for operation in patch:
+        if operation["op"] == "copy":
+            source = jsonpatch.JsonPointer(operation["from"]).resolve(target)
+            copied += len(msgspec.json.encode(source))
+            if copied > MAX_COPIED:
+                raise _copied_too_much(copied)
+        target = jsonpatch.JsonPatch([operation]).apply(target, in_place=True)
+    return target
+
+
+def _copied_too_much(size: int) -> StatusError:
+    text = f"the accumulated size increase of copy is {size}, exceeding the limit {MAX_COPIED}"
+    return StatusError(413, "RequestEntityTooLarge", f"Unable to complete the copy, {text}", {})
 
 
 def _well_formed(operation: Any) -> bool:

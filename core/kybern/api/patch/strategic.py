@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
+
+import msgspec
 
 from kybern.api.errors import StatusError
 
@@ -108,10 +111,9 @@ def _reorder_only(target: dict[str, Any], patch: dict[str, Any], name: str, sche
 
 
 def _merge_list(target: list[Any], patch: list[Any], field: PatchField, order: Any) -> list[Any]:
-    objects = any(isinstance(item, dict) for item in [*target, *patch])
     before = list(target)
-    if not objects:
-        merged = target + [item for i, item in enumerate(patch) if item not in target and item not in patch[:i]]
+    if not any(isinstance(item, dict) for item in [*target, *patch]):
+        merged = list({_token(item): item for item in [*target, *patch]}.values())
         return _ordered(merged, before, order, _identity(""))
     if not field.merge_key:
         return patch
@@ -127,18 +129,32 @@ def _merge_objects(target: list[Any], patch: list[Any], field: PatchField) -> li
         )
     if any(item.get(_PATCH) == "replace" for item in patch):
         return [item for item in patch if item.get(_PATCH) != "replace"]
-    merged = list(target)
+    # By key, so that long lists do not cost the square of their length; items without a key keep a place of their own.
+    merged: dict[Any, list[Any]] = {}
+    for place, item in enumerate(target):
+        known = isinstance(item, dict) and key in item
+        merged.setdefault(_token(item[key]) if known else place, []).append(item)
     for item in patch:
         if key not in item:
             raise StatusError.bad_request(f"map: {_go_map(item)} does not contain declared merge key: {key}")
-        places = [i for i, old in enumerate(merged) if isinstance(old, dict) and old.get(key) == item[key]]
-        if item.get(_PATCH) == "delete":
-            merged = [old for i, old in enumerate(merged) if i not in places]
-        elif places:
-            merged[places[0]] = _merge_map(merged[places[0]], item, field.schema)
-        else:
-            merged.append(_merge_map({}, item, field.schema))
-    return merged
+        _merge_object(merged, _token(item[key]), item, field)
+    return [item for items in merged.values() for item in items]
+
+
+def _merge_object(merged: dict[Any, list[Any]], token: Any, item: dict[str, Any], field: PatchField) -> None:
+    if item.get(_PATCH) == "delete":
+        merged.pop(token, None)
+    elif token in merged:
+        merged[token][0] = _merge_map(merged[token][0], item, field.schema)
+    else:
+        merged[token] = [_merge_map({}, item, field.schema)]
+
+
+def _token(value: Any) -> tuple[str, Any]:
+    """Something that can be looked up and is equal for equal JSON values; 1 and true are not."""
+    if value is None or isinstance(value, str | int | float):
+        return type(value).__name__, value
+    return "json", msgspec.json.encode(value, order="sorted")
 
 
 def _go_map(item: dict[str, Any]) -> str:
@@ -147,7 +163,7 @@ def _go_map(item: dict[str, Any]) -> str:
 
 def _identity(merge_key: str) -> Callable[[Any], Any]:
     def identity(item: Any) -> Any:
-        return item.get(merge_key) if merge_key and isinstance(item, dict) else item
+        return _token(item.get(merge_key) if merge_key and isinstance(item, dict) else item)
 
     return identity
 
@@ -156,13 +172,20 @@ def _ordered(merged: list[Any], before: list[Any], order: Any, identity: Callabl
     """The items named in `order` in that order, the others where the server had them relative to those."""
     if not isinstance(order, list):
         return merged
-    wanted = [identity(item) for item in order]
-    server = [identity(item) for item in before]
-    named = sorted((i for i in merged if identity(i) in wanted), key=lambda i: wanted.index(identity(i)))
-    others = [i for i in merged if identity(i) not in wanted]
+    wanted = _places(order, identity)
+    server = _places(before, identity)
+    named = deque(sorted((i for i in merged if identity(i) in wanted), key=lambda i: wanted[identity(i)]))
+    others = deque(i for i in merged if identity(i) not in wanted)
     result: list[Any] = []
     while named and others:
-        left, right = identity(named[0]), identity(others[0])
-        right_first = left in server and right in server and server.index(right) < server.index(left)
-        result.append(others.pop(0) if right_first else named.pop(0))
-    return result + named + others
+        left, right = server.get(identity(named[0])), server.get(identity(others[0]))
+        right_first = left is not None and right is not None and right < left
+        result.append(others.popleft() if right_first else named.popleft())
+    return [*result, *named, *others]
+
+
+def _places(items: list[Any], identity: Callable[[Any], Any]) -> dict[Any, int]:
+    found: dict[Any, int] = {}
+    for place, item in enumerate(items):
+        found.setdefault(identity(item), place)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zlib
 from collections.abc import Callable
@@ -66,7 +67,7 @@ class OpenAPI:
         if kinds is None:
             raise StatusError.no_such_path()
         digest = self._digest(path, kinds)
-        response = self._document(request, path, digest, lambda: _document_v3(kinds))
+        response = await self._document(request, path, digest, lambda: _document_v3(kinds))
         if request.query.get("hash") == [digest]:
             # The hash is part of the address, so the document behind it never changes.
             headers = dict(response.headers or {}) | {
@@ -81,16 +82,16 @@ class OpenAPI:
         if accept and not any(known in accept for known in ("json", "*/*")):
             raise StatusError(406, "NotAcceptable", "only the following media types are accepted: application/json", {})
         kinds = [resource.kind for resource in self._resources if resource.kind.computed is None]
-        return self._document(request, "v2", self._digest("v2", kinds), lambda: _document_v2(kinds))
+        return await self._document(request, "v2", self._digest("v2", kinds), lambda: _document_v2(kinds))
 
-    def _document(self, request: Request, key: str, digest: str, make: Callable[[], dict[str, Any]]) -> Response:
+    async def _document(self, request: Request, key: str, digest: str, make: Callable[[], dict[str, Any]]) -> Response:
         tag = f'"{digest}"'
         headers = {"ETag": tag, "Vary": "Accept-Encoding, Accept"}
         if request.headers.get("If-None-Match") == tag:
             return Response(304, b"", JSON, headers)
         kept, of = self._made.get(key, (b"", ""))
         if of != digest:
-            kept = zlib.compress(msgspec.json.encode(make()), 6, 31)
+            kept = await asyncio.to_thread(lambda: zlib.compress(msgspec.json.encode(make()), 6, 31))
             self._made[key] = (kept, digest)
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             return Response(200, kept, JSON, headers | {"Content-Encoding": "gzip"})
