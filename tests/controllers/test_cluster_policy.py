@@ -8,11 +8,24 @@ from typing import Any
 import pytest
 
 from kybern.api import types
-from kybern.api.apps import StatefulSet
-from kybern.api.core import ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, ResourceQuota
+from kybern.api.apps import Deployment, StatefulSet
+from kybern.api.core import (
+    ConfigMap,
+    Endpoints,
+    Node,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    Pod,
+    ResourceQuota,
+    Service,
+)
+from kybern.api.discovery import EndpointSlice
 from kybern.api.errors import StatusError
+from kybern.api.policy import PodDisruptionBudget
+from kybern.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kybern.cluster.cluster import Cluster
-from tests.controllers.test_cluster import all_of, create, until
+from tests.controllers.rollouts import deployment
+from tests.controllers.test_cluster import all_of, complete, create, until
 
 pytestmark = pytest.mark.anyio
 
@@ -111,3 +124,108 @@ async def test_a_refused_object_is_charged_only_for_a_moment(kybern_cluster: Clu
     await until(kybern_cluster, lambda: used(kybern_cluster) == {"pods": "1", "requests.cpu": "500m"})
     await kybern_cluster.client.delete(Pod, "p", "default")
     await until(kybern_cluster, lambda: used(kybern_cluster) == {"pods": "0", "requests.cpu": "0"})
+
+
+async def offer_devices(cluster: Cluster, *names: str) -> None:
+    """A device class and a slice of devices on the cluster's first node."""
+    node = all_of(cluster, Node)[0].metadata.name
+    selector = {"cel": {"expression": 'device.driver == "gpu.example.com"'}}
+    plain = {"metadata": {"name": "gpu"}, "spec": {"selectors": [selector]}}
+    await cluster.client.create(types.from_plain(DeviceClass, plain))
+    pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": "gpu.example.com", "nodeName": node, "pool": pool, "devices": [{"name": n} for n in names]}
+    await cluster.client.create(types.from_plain(ResourceSlice, {"metadata": {"name": "s"}, "spec": spec}))
+
+
+def wanting_device(name: str, **claim: str) -> dict[str, Any]:
+    containers = [{"name": "c", "image": "i", "resources": {"claims": [{"name": "gpu"}]}}]
+    return pod(name, containers=containers, resourceClaims=[{"name": "gpu"} | claim])
+
+
+WANTS_ONE = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu"}}]}}
+
+
+async def test_pods_get_devices_of_their_own_and_the_next_one_when_they_are_done(kybern_cluster: Cluster) -> None:
+    await offer_devices(kybern_cluster, "a", "b")
+    await create(kybern_cluster, ResourceClaimTemplate, {"metadata": {"name": "t"}, "spec": {"spec": WANTS_ONE}})
+    for name in ("p0", "p1", "p2"):
+        await create(kybern_cluster, Pod, wanting_device(name, resourceClaimTemplateName="t"))
+
+    def up() -> list[str]:
+        return [p.metadata.name for p in all_of(kybern_cluster, Pod, "default") if p.status.phase == "Running"]
+
+    await until(kybern_cluster, lambda: len(up()) == 2)
+    devices = [
+        result.device
+        for claim in all_of(kybern_cluster, ResourceClaim)
+        if claim.status.allocation is not None
+        for result in claim.status.allocation.devices.results
+    ]
+    assert sorted(devices) == ["a", "b"]
+    clock: Any = kybern_cluster.clock
+    await clock.advance(60)
+    assert len(up()) == 2
+    first = up()[0]
+    await kybern_cluster.client.delete(Pod, first, "default")
+    await until(kybern_cluster, lambda: len(up()) == 2 and first not in up())
+    for name in up():
+        await kybern_cluster.client.delete(Pod, name, "default")
+    await until(kybern_cluster, lambda: not all_of(kybern_cluster, ResourceClaim))
+
+
+async def test_pods_share_a_claim(kybern_cluster: Cluster) -> None:
+    await offer_devices(kybern_cluster, "a")
+    await create(kybern_cluster, Pod, wanting_device("p0", resourceClaimName="shared"))
+    await create(kybern_cluster, Pod, wanting_device("p1", resourceClaimName="shared"))
+    await create(kybern_cluster, ResourceClaim, {"metadata": {"name": "shared"}, "spec": WANTS_ONE})
+    await until(kybern_cluster, lambda: running(kybern_cluster, "p0", "p1"))
+    [claim] = all_of(kybern_cluster, ResourceClaim)
+    assert sorted(r.name for r in claim.status.reservedFor) == ["p0", "p1"]
+    for name in ("p0", "p1"):
+        await kybern_cluster.client.delete(Pod, name, "default")
+    await until(kybern_cluster, lambda: [c.status.allocation for c in all_of(kybern_cluster, ResourceClaim)] == [None])
+
+
+async def test_racing_evictions_never_go_below_the_budget(kybern_cluster: Cluster) -> None:
+    await create(kybern_cluster, Deployment, deployment(5))
+    budget = {"selector": {"matchLabels": {"app": "web"}}, "minAvailable": "60%"}
+    await create(kybern_cluster, PodDisruptionBudget, {"metadata": {"name": "web"}, "spec": budget})
+
+    def allowed() -> int:
+        return all_of(kybern_cluster, PodDisruptionBudget)[0].status.disruptionsAllowed or 0
+
+    await until(kybern_cluster, lambda: complete(kybern_cluster) and allowed() == 2)
+
+    async def evict(name: str) -> int:
+        body = types.from_plain(types.struct("policy", "v1", "Eviction"), {"metadata": {"name": name}})
+        try:
+            await kybern_cluster.client.create_subresource(Pod, name, "default", "eviction", body)
+        except StatusError as error:
+            return error.code
+        return 201
+
+    names = [p.metadata.name for p in all_of(kybern_cluster, Pod, "default")]
+    codes = await asyncio.gather(*map(evict, names))
+    assert sorted(codes) == [201, 201, 429, 429, 429]
+    marked = {
+        c.reason
+        for p in all_of(kybern_cluster, Pod, "default")
+        for c in p.status.conditions or ()
+        if c.type == "DisruptionTarget"
+    }
+    assert marked == {"EvictionByEvictionAPI"}
+    await until(kybern_cluster, lambda: complete(kybern_cluster) and allowed() == 2)
+
+
+async def test_endpoints_written_by_hand_are_mirrored_and_go_with_their_service(kybern_cluster: Cluster) -> None:
+    await create(kybern_cluster, Service, {"metadata": {"name": "db"}, "spec": {"ports": [{"port": 5432}]}})
+    subsets = [{"addresses": [{"ip": "10.1.1.1"}], "ports": [{"port": 5432}]}]
+    await create(kybern_cluster, Endpoints, {"metadata": {"name": "db"}, "subsets": subsets})
+
+    def slices() -> list[Any]:
+        found = all_of(kybern_cluster, EndpointSlice, "default")
+        return [s for s in found if (s.metadata.labels or {}).get("kubernetes.io/service-name") == "db"]
+
+    await until(kybern_cluster, lambda: [e.addresses for s in slices() for e in s.endpoints] == [["10.1.1.1"]])
+    await kybern_cluster.client.delete(Service, "db", "default")
+    await until(kybern_cluster, lambda: not slices())

@@ -45,6 +45,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.nodettl import NodeTTLController
     from kybern_controllers_cluster.persistentvolume_binder import PersistentVolumeBinder
     from kybern_controllers_cluster.podgc import PodGCController
+    from kybern_controllers_cluster.resourceclaim import ResourceClaimController
     from kybern_controllers_cluster.resourcequota import ResourceQuotaController
     from kybern_controllers_cluster.rootca import RootCAController
     from kybern_controllers_cluster.serviceaccount import ServiceAccountController
@@ -70,6 +71,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         ResourceQuotaController(),
         PersistentVolumeBinder(),
         EphemeralVolumeController(),
+        ResourceClaimController(),
         AttachDetachController(),
         NodeTTLController(),
         TokenCleaner(),

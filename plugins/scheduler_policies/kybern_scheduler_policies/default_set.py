@@ -5,6 +5,7 @@ from __future__ import annotations
 from kybern.scheduler.policy import Policy
 from kybern_scheduler_policies.default_binder import DefaultBinder
 from kybern_scheduler_policies.default_preemption import DefaultPreemption
+from kybern_scheduler_policies.dynamic_resources import DynamicResources
 from kybern_scheduler_policies.image_locality import ImageLocality
 from kybern_scheduler_policies.inter_pod_affinity import InterPodAffinity
 from kybern_scheduler_policies.node_affinity import NodeAffinity
@@ -37,6 +38,7 @@ POLICIES: list[type[Policy]] = [
     VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
+    DynamicResources,
     DefaultPreemption,
     NodeResourcesBalancedAllocation,
     ImageLocality,
