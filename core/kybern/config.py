@@ -227,11 +227,22 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Dotted path -> value of every `KYBERN_*` variable that is a setting."""
     known = _variables(Config)
     known["KYBERN_ENABLE"], known["KYBERN_DISABLE"] = known["KYBERN_PLUGINS_ENABLE"], known["KYBERN_PLUGINS_DISABLE"]
+    _refuse_unknown(environ, known)
     found = {}
     for variable, (path, kind) in known.items():
         if (text := environ.get(variable)) is not None:
             found[path] = _parse_variable(variable, text, kind)
     return found
+
+
+def _refuse_unknown(environ: Mapping[str, str], known: Mapping[str, Any]) -> None:
+    """A variable of one of our sections that sets nothing is a mistake; others (KYBERN_HOME, ...) are not settings."""
+    sections = tuple(f"KYBERN_{name.upper()}_" for name, kind in get_type_hints(Config).items() if attrs.has(kind))
+    for variable, value in environ.items():
+        if variable.startswith(sections) and variable not in known:
+            close = difflib.get_close_matches(variable, known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]}?" if close else "see the settings in the README"
+            raise ConfigError(f"{variable}: there is no such setting (its value is {value!r}); {hint}")
 
 
 def _parse_variable(variable: str, text: str, kind: Any) -> Any:

@@ -110,3 +110,31 @@ def test_commands_without_a_cluster_say_so(machine):
     for command in (["down"], ["kubeconfig"], ["kubectl", "get", "pods"], ["snapshot", "save", "x"], ["logs"]):
         done = machine.kybern(*command, check=False)
         assert (done.returncode, "there is no cluster 'kybern'" in done.stderr) == (1, True), command
+
+
+def test_settings_of_a_cluster_that_never_came_up_are_forgotten(machine):
+    failed = machine.kybern("up", "--port", "0", "--disable", "store_builtin", check=False)
+    assert (failed.returncode, "offered by no plugin" in failed.stderr) == (1, True)
+    assert "is ready" in machine.kybern("up", "--port", "0").stdout
+
+
+def test_any_port_is_the_same_port_after_a_restart_and_other_settings_wait_for_one(machine):
+    machine.kybern("up", "--port", "0")
+    server = machine.kubectl()("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
+    assert "for others: kybern down" in machine.kybern("up", "--nodes", "3").stdout
+    assert "for others" not in machine.kybern("up").stdout
+    machine.kybern("down")
+    assert server in machine.kybern("up").stdout
+
+
+def test_a_snapshot_that_cannot_be_written_is_told_in_words(machine):
+    machine.kybern("up", "--port", "0")
+    done = machine.kybern("snapshot", "save", str(machine.home / "no" / "such" / "file"), check=False)
+    assert (done.returncode, "{" in done.stderr, "No such file or directory" in done.stderr) == (1, False, True)
+
+
+def test_disabling_a_controller_that_is_not_there_is_refused(machine):
+    file = machine.home / "kybern.toml"
+    file.write_text('[controllers]\ndisable = ["deploymnt"]\n')
+    done = machine.kybern("up", "--port", "0", "--config", str(file), check=False)
+    assert (done.returncode, "there is no controller 'deploymnt'" in done.stderr) == (1, True)

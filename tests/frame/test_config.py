@@ -75,3 +75,9 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_variable_of_the_wrong_type_is_named():
     with pytest.raises(ConfigError, match="KYBERN_API_PORT: 'many' is not a whole number"):
         load(environ={"KYBERN_API_PORT": "many"})
+
+
+def test_a_variable_that_sets_nothing_is_named_with_the_nearest_one():
+    with pytest.raises(ConfigError, match=r"KYBERN_NODES_CONT: there is no such setting .*KYBERN_NODES_COUNT\?"):
+        load(environ={"KYBERN_NODES_CONT": "2"})
+    load(environ={"KYBERN_HOME": "/x", "KYBERN_NAME": "x"})

@@ -6,6 +6,8 @@ import ssl
 import urllib.error
 import urllib.request
 
+import msgspec
+
 from kybern.cli.errors import CommandError
 from kybern.cluster.state import Record, State
 
@@ -43,6 +45,15 @@ def get(state: State, record: Record, path: str, method: str = "GET", timeout: f
             body: bytes = answer.read()
             return body
     except urllib.error.HTTPError as e:
-        raise CommandError(f"{path}: {e.code} {e.read().decode(errors='replace')[:500]}") from None
+        raise CommandError(_said(e.read()) or f"{path}: {e.code}") from None
     except OSError as e:
         raise CommandError(f"{record.url} does not answer: {e}") from None
+
+
+def _said(body: bytes) -> str:
+    """The message of a Status, or the plain text of another answer."""
+    text = body.decode(errors="replace").strip()[:500]
+    try:
+        return str(msgspec.json.decode(body)["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return text

@@ -25,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     if (pid := state.pid()) is not None:
         record = state.read()
         print(f"Cluster {record.name!r} is running already (process {pid}) at {record.url}.")
+        if plain != record.config:
+            print(f"It keeps the settings it runs with; for others: kybern down --name {record.name}, then up again.")
         _merge(args, state, record)
         return 0
     resumed = state.exists
@@ -47,7 +49,7 @@ def _configured(args: argparse.Namespace) -> tuple[State, Config, dict[str, Any]
     file = Path(args.config) if args.config else None
     config = settings.load(file, overrides)
     state = State.of(config.name)
-    if state.exists and not args.config:
+    if state.exists and not args.config and state.read().url:  # what never came up has no settings worth keeping
         saved = state.read().config
         config = settings.load(None, {**_flat(saved), **settings.from_environment(), **overrides})
     enable, disable = set(args.enable), set(args.disable)

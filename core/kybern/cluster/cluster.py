@@ -22,6 +22,7 @@ from kybern import config as settings
 from kybern.api import registry
 from kybern.clock import Clock, PacedClock
 from kybern.cluster import clocks, stores
+from kybern.cluster.check import check
 from kybern.cluster.start import Start
 from kybern.cluster.state import Record, State
 from kybern.config import Config, ConfigError
@@ -73,6 +74,7 @@ class Cluster:
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`progress` is told each step in words. The caller holds the lock of `state`."""
+        check(config)
         self.config = config
         self.state = state
         self.clock = clock or clocks.chosen(config.time, state)
@@ -239,7 +241,7 @@ class Cluster:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((api.address, api.port))
+            self._bind(listening)
         except OSError as e:
             listening.close()
             raise ConfigError(
@@ -250,12 +252,25 @@ class Cluster:
         listening.setblocking(False)
         return listening
 
+    def _bind(self, listening: socket.socket) -> None:
+        """To the port that is set; when any will do, to that of the last time, so that kubeconfigs stay right."""
+        api = self.config.api
+        last = self.state.read().port if self.state.exists else 0
+        if not api.port and last:
+            try:
+                return listening.bind((api.address, last))
+            except OSError:  # somebody else has it by now
+                pass
+        listening.bind((api.address, api.port))
+
     async def _run_components(self, tasks: anyio.abc.TaskGroup, start: Start) -> None:
         from kybern.reconcile.engine import Engine
 
         self.engine = Engine(self.client, self.clock, self.informers, self.events)
         if self.config.controllers.enabled:
-            for controller in self.plugins.collect("kybern_controllers", start=start):
+            controllers = self.plugins.collect("kybern_controllers", start=start)
+            self._check_disabled({controller.name for controller in controllers})
+            for controller in controllers:
                 if controller.name not in self.config.controllers.disable:
                     self.engine.add(controller)
             self.server.metrics.add_lines(self.engine.metrics)
@@ -274,6 +289,12 @@ class Cluster:
             self.server.nodes = JoinedStreams(self.nodes)
             tasks.start_soon(self.nodes.run)
         tasks.start_soon(self.pki.keep_renewed)
+
+    def _check_disabled(self, known: set[str]) -> None:
+        for i, name in enumerate(self.config.controllers.disable):
+            if name not in known:
+                there = ", ".join(sorted(known))
+                raise ConfigError(f"controllers.disable[{i}]: there is no controller {name!r}; there are: {there}")
 
     def _make_scheduler(self, start: Start) -> Scheduler:
         from kybern.scheduler.scheduler import Scheduler
