@@ -147,6 +147,8 @@ class WatchAnswer:
 
     async def _stream(self, http: Any, writer: Any) -> None:
         self._transport = http.transport
+        if self._transport is None:
+            return  # the client went while its watch was prepared
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
         self._watcher.notify = self._flush
