@@ -13,38 +13,53 @@ import msgspec
 
 __all__ = ["Errors", "FieldError", "Path", "go_quote", "go_value"]
 
+KEPT = 32
+"""Paths that a path remembers directly below itself."""
+
 
 class Path:
     """Where in an object: `Path("spec").child("ports").index(0)` reads `spec.ports[0]`."""
 
-    __slots__ = ("_parent", "_text")
+    __slots__ = ("_below", "_parts")
 
-    def __init__(self, text: str = "", parent: Path | None = None) -> None:
-        self._text = text
-        self._parent = parent
+    _parts: tuple[str, ...]
+
+    def __init__(self, text: str = "") -> None:
+        self._parts = (text,) if text else ()
+        self._below: dict[str | int, Path] | None = None
 
     def child(self, name: str, *more: str) -> Path:
         """The path of a field below this one, or several levels below."""
-        path = Path("." + name if self._text or self._parent is not None else name, self)
-        for deeper in more:
-            path = Path("." + deeper, path)
-        return path
+        path = self._below.get(name) if self._below is not None else None
+        if path is None:
+            path = self._keep(name, "." + name if self._parts else name)
+        return path.child(*more) if more else path
 
     def index(self, i: int) -> Path:
         """The path of a list item."""
-        return Path(f"[{i}]", self)
+        path = self._below.get(i) if self._below is not None else None
+        return path if path is not None else self._keep(i, f"[{i}]")
+
+    def _keep(self, step: str | int, text: str) -> Path:
+        """Every write asks for the same few hundred paths, and hardly ever for their text."""
+        path = self._with(text)
+        if self._below is None:
+            self._below = {}
+        if len(self._below) < KEPT:
+            self._below[step] = path
+        return path
 
     def key(self, key: str) -> Path:
         """The path of a map entry."""
-        return Path(f"[{key}]", self)
+        return self._with(f"[{key}]")
+
+    def _with(self, text: str) -> Path:
+        path = Path()
+        path._parts = (*self._parts, text)
+        return path
 
     def __str__(self) -> str:
-        parts = []
-        path: Path | None = self
-        while path is not None:
-            parts.append(path._text)
-            path = path._parent
-        return "".join(reversed(parts))
+        return "".join(self._parts)
 
     def __repr__(self) -> str:
         return f"Path({str(self)!r})"
