@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ from kybern.store.interface import Compacted, CompareFailed, Op, Store, StoreErr
 from kybern.store.memory import MemoryStore
 from kybern.store.sqlite import SqliteStore
 
+MEMORY_DISK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Durability is not what this test is about, and thousands of fsyncs take their time."""
 KEYS = st.sampled_from([f"/a/{name}" for name in ("", "b", "b/c", "bc", "ü")] + ["/b/x", "/b/y"])
 PREFIXES = st.sampled_from(["/", "/a/", "/a/b", "/b/", "/c/"])
 VALUES = st.one_of(st.none(), st.binary(max_size=6))
@@ -40,7 +43,7 @@ class StoresAgree(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.folder = Path(tempfile.mkdtemp(prefix="kybern-model-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="kybern-model-", dir=MEMORY_DISK))
         self.memory = MemoryStore(None, SystemClock())
         self.sqlite = SqliteStore(self.folder, SystemClock())
         self.runner.run(self.memory.start())

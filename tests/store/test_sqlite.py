@@ -189,8 +189,8 @@ async def test_a_broken_disk_stops_all_writes_until_a_restart(tmp_path: Path) ->
 async def test_compaction_gives_the_space_back_for_new_writes(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     for round_ in range(6):
-        for i in range(400):
-            await store.commit([Op(f"/k{i % 20}", bytes([round_]) * 1000)])
+        for _ in range(20):
+            await asyncio.gather(*(store.commit([Op(f"/k{i}", bytes([round_]) * 1000)]) for i in range(20)))
         await store.compact(store.revision)
         if round_ == 1:
             after_two = (await asyncio.to_thread(pages, tmp_path))[0]

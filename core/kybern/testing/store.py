@@ -272,8 +272,8 @@ class StoreContract:
             await read_watch(store, PREFIX, newest - 6, newest)
 
     async def test_writers_go_on_during_compaction(self, store: Store) -> None:
-        for i in range(1500):
-            await put(store, f"k{i % 10}", b"%d" % i)
+        for _ in range(150):
+            await asyncio.gather(*(put(store, f"k{i}") for i in range(10)))
         compacting = asyncio.create_task(store.compact(store.revision))
         revisions = [await put(store, "during", b"%d" % i) for i in range(50)]
         await compacting
