@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kybern.api import types
 from kybern.api.batch import CronJob, Job
 from kybern.api.core import Event, Pod, ResourceQuota
 from kybern.api.errors import StatusError
+from kybern.api.time import parse_time
 from kybern.cluster.cluster import Cluster
 from kybern.config import APIConfig, Config, NodesConfig, StoreConfig
 from kybern_controllers_workloads.job_pods import FINALIZER, INDEX
@@ -206,19 +208,18 @@ async def test_a_running_job_is_deleted(kybern_cluster: Cluster, way: Any) -> No
     await until(kybern_cluster, lambda: not pods(kybern_cluster))
 
 
-async def test_a_day_of_a_cronjob(kybern_cluster: Cluster) -> None:
-    spec = {"schedule": "0 */6 * * *", "timeZone": "America/New_York", "successfulJobsHistoryLimit": 2}
+async def test_hours_of_a_cronjob(kybern_cluster: Cluster) -> None:
+    spec = {"schedule": "15 * * * *", "timeZone": "America/New_York", "successfulJobsHistoryLimit": 2}
     spec["jobTemplate"] = {"spec": job("sleep 5")["spec"]}
     await create(kybern_cluster, CronJob, {"metadata": {"name": "tick", "namespace": "default"}, "spec": spec})
     made: set[str] = set()
-    for _ in range(24):
+    for _ in range(4):
         await advance(kybern_cluster, 3600)
         made |= {
             job.metadata.annotations["batch.kubernetes.io/cronjob-scheduled-timestamp"]
             for job in kybern_cluster.informers.informer(Job).list()
         }
-    hours = ["00", "06", "12", "18"]
-    assert sorted(text[11:] for text in made) == [f"{hour}:00:00-05:00" for hour in hours]
+    assert sorted(made) == [f"2025-12-31T{hour}:15:00-05:00" for hour in (19, 20, 21, 22)]
     left: list[Any] = kybern_cluster.informers.informer(Job).list()
     assert len(left) == 2 and len(pods(kybern_cluster)) == 2
     tick = await kybern_cluster.client.get(CronJob, "tick", "default")
@@ -234,3 +235,40 @@ async def test_at_rest_nothing_is_written(kybern_cluster: Cluster) -> None:
     await advance(kybern_cluster, 1200)
     assert the_job(kybern_cluster, "done") is done and the_job(kybern_cluster, "runs") is runs
     assert FINALIZER in pods(kybern_cluster, "Running")[0].metadata.finalizers
+
+
+async def test_a_pod_that_never_ran_is_counted_when_it_is_deleted(kybern_cluster: Cluster) -> None:
+    """Also where only pods that have ended count: one without a node has nobody to say that it has."""
+    rules = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+    data = job("exit 0", podFailurePolicy={"rules": rules})
+    data["spec"]["template"]["spec"]["nodeSelector"] = {"no": "such"}
+    await create(kybern_cluster, Job, data)
+    await until(kybern_cluster, lambda: pods(kybern_cluster, "Pending"))
+    gone = pods(kybern_cluster)[0].metadata
+    await kybern_cluster.client.delete(Pod, gone.name, "default")
+    await until(kybern_cluster, lambda: pods(kybern_cluster) and pods(kybern_cluster)[0].metadata.uid != gone.uid, 120)
+    assert the_job(kybern_cluster).status.failed == 1
+
+
+async def test_people_and_the_controller_write_at_the_same_time(kybern_cluster: Cluster) -> None:
+    await create(kybern_cluster, Job, job("sleep 3", completions=6, parallelism=2))
+    for round in range(40):
+        patch = {"metadata": {"annotations": {"round": str(round)}}, "spec": {"parallelism": 1 + round % 3}}
+        await kybern_cluster.client.patch(Job, "work", "default", patch)
+        await advance(kybern_cluster, 0.3)
+        assert len([p for p in pods(kybern_cluster) if p.status.phase in ("Pending", "Running")]) <= 3
+    await until(kybern_cluster, lambda: ended(kybern_cluster))
+    status = the_job(kybern_cluster).status
+    assert (ended(kybern_cluster), status.succeeded, status.failed) == ("Complete CompletionsReached", 6, None)
+    assert not any(pod.metadata.finalizers for pod in pods(kybern_cluster))
+
+
+async def test_a_thousand_seconds_of_back_off(kybern_cluster: Cluster) -> None:
+    await create(kybern_cluster, Job, job("exit 1", backoffLimit=7))
+    await until(kybern_cluster, lambda: ended(kybern_cluster), 3000)
+    starts = sorted(pod.status.startTime for pod in pods(kybern_cluster))
+    seconds = [parse_time(text) for text in starts]
+    gaps = [round(b - a) for a, b in pairwise(seconds)]
+    assert all(
+        wanted <= gap <= wanted + 3 for gap, wanted in zip(gaps, [10, 20, 40, 80, 160, 320, 600], strict=True)
+    ), gaps

@@ -76,16 +76,17 @@ class JobController(Controller):
         if old is not None and new is not None and (before := _job_of(old)) not in (None, key):
             self.context.enqueue(before)
         if key is None:
-            for job in self._wanting(pod) if new is not None else ():
-                self.context.enqueue(Key(job.metadata.namespace, job.metadata.name))
+            if new is not None and controller_of(new) is None:
+                for job in self._wanting(new):
+                    self.context.enqueue(Key(job.metadata.namespace, job.metadata.name))
             return
         uid, last = pod.metadata.uid, False
         if new is None or not job_pods.has_finalizer(new):
             self._released.get(key, set()).discard(uid)
-        if new is None or new.metadata.deletionTimestamp:
-            last = self.expectations.deleted(key, uid)
-        elif old is None:
+        if old is None:
             last = self.expectations.created(key)
+        if new is None or new.metadata.deletionTimestamp:
+            last = self.expectations.deleted(key, uid) or last
         self._wake(key, last)
 
     def _wake(self, key: Key, at_once: bool) -> None:
@@ -204,26 +205,25 @@ class JobController(Controller):
         return _Done(len(view.active) + created, view.ready, len(view.terminating), error=error)
 
     async def _stop(self, key: Key, view: View, plan: Plan) -> _Done:
-        pods = plan.stop
-        if view.settled:
-            self.expectations.expect(key, deletions=[pod.metadata.uid for pod in pods])
         stopped: list[Any] = []
+        uids = {pod.metadata.uid for pod in plan.stop}
+        if view.settled:
+            self.expectations.expect(key, deletions=uids)
 
         async def stop_one(pod: Any) -> None:
             if await self._stop_pod(view.job, pod, plan.uncounted):
                 stopped.append(pod)
 
-        errors = await all_at_once(pods, stop_one)
+        errors = await all_at_once(plan.stop, stop_one)
         gone = {pod.metadata.uid for pod in stopped}
-        for pod in pods:
-            if pod.metadata.uid not in gone:
-                self.expectations.deleted(key, pod.metadata.uid)
+        for uid in uids - gone:
+            self.expectations.deleted(key, uid)
         return _Done(
             len(view.active) - len(stopped),
             view.ready - sum(map(is_ready, stopped)),
             len(view.terminating) + len(stopped),
             stopped=frozenset(gone),
-            left=len(stopped) < len(pods),
+            left=gone != uids,
             error=errors[0] if errors else None,
         )
 
@@ -246,10 +246,7 @@ class JobController(Controller):
 
     async def _account(self, key: Key, view: View, plan: Plan, done: _Done) -> bool:
         """Write the status, let go of counted pods, write again; whether not all could be counted at once."""
-        outcome = plan.outcome or (completed(view, done.active) if plan.managed else None)
-        if outcome is not None and (done.left or not view.settled):
-            # Pods are left, or the cache does not show them yet: they may still end.
-            outcome = None
+        outcome = _outcome(view, plan, done)
         tally = job_status.tally(view, outcome)
         news = self._fill_in(view, plan, done, outcome, tally.status)
         job = await self._write_status(key, view.job, tally.status)
@@ -258,8 +255,8 @@ class JobController(Controller):
             self.events.event(job, "Normal", news, f"Job {news.lower()}")
         # A pod that was just told to go has changed: it is let go of when its event comes.
         released, error = await self._release(key, [p for p in tally.release if p.metadata.uid not in done.stopped])
-        status = types.copy(job.status)
         tracked = {pod.metadata.uid for pod in view.tracked} - released
+        status = types.copy(job.status)
         job_status.count(status, tracked)
         if outcome is not None and not (tally.more or tracked or done.terminating or error):
             job_status.finish(status, outcome, view.now)
@@ -328,6 +325,12 @@ class JobController(Controller):
             text = "Too many succeeded pods running after completion count reached"
             self.events.event(job, "Warning", "TooManySucceededPods", text)
         self.events.event(job, "Normal", "Completed", "Job completed")
+
+
+def _outcome(view: View, plan: Plan, done: _Done) -> Outcome | None:
+    outcome = plan.outcome or (completed(view, done.active) if plan.managed else None)
+    # Pods that are left, or that the cache does not show yet, may still end in their own way.
+    return None if done.left or not view.settled else outcome
 
 
 def _job_of(pod: Any) -> Key | None:

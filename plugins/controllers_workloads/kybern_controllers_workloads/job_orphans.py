@@ -32,7 +32,8 @@ class JobOrphansController(Controller):
     def _job_changed(self, old: Any, new: Any) -> None:
         if new is not None:
             return
-        for pod in self.pods.by_index("owner", old.metadata.uid):
+        pods: list[Any] = self.pods.by_index("owner", old.metadata.uid)
+        for pod in pods:
             if has_finalizer(pod):
                 self.context.enqueue(Key(pod.metadata.namespace, pod.metadata.name))
 

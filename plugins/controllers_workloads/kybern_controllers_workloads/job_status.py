@@ -38,33 +38,42 @@ def tally(view: View, outcome: Outcome | None) -> Tally:
     """Count what needs no more waiting, note what ended."""
     status = _copy(view.job)
     count(status, {pod.metadata.uid for pod in view.tracked})
-    found = Tally(status, [])
     succeeded, failed = _uncounted(status)
+    found = Tally(status, [])
     new_indexes = 0
     for pod in view.tracked:
-        if not _may_release(view, pod, outcome):
-            continue
-        found.release.append(pod)
-        uid = pod.metadata.uid
-        if uid in view.uncounted_succeeded or uid in view.uncounted_failed or not view.belongs(pod):
-            continue
-        if pod.status.phase == "Succeeded":
-            if view.indexed:
-                new_indexes += 1
-            else:
-                succeeded.append(uid)
-        elif _is_failure(view, pod, outcome):
-            failed.append(uid)
         if new_indexes + len(succeeded) + len(failed) >= MOST_UNCOUNTED:
             found.more = True
             break
+        if not _may_release(view, pod, outcome):
+            continue
+        found.release.append(pod)
+        end = _new_end(view, pod, outcome)
+        if end == "Succeeded" and view.indexed:
+            new_indexes += 1
+        elif end:
+            (succeeded if end == "Succeeded" else failed).append(pod.metadata.uid)
     _set_uncounted(status, succeeded, failed)
     if view.indexed:
-        status.completedIndexes = str(view.succeeded_indexes) or None
-        status.succeeded = len(view.succeeded_indexes) or None
-        if view.per_index:
-            status.failedIndexes = str(view.failed_indexes)
+        _set_indexes(status, view)
     return found
+
+
+def _new_end(view: View, pod: Any, outcome: Outcome | None) -> str:
+    """How a pod that is let go of is to be noted; "" when it is already, or means nothing."""
+    uid = pod.metadata.uid
+    if uid in view.uncounted_succeeded or uid in view.uncounted_failed or not view.belongs(pod):
+        return ""
+    if pod.status.phase == "Succeeded":
+        return "Succeeded"
+    return "Failed" if _is_failure(view, pod, outcome) else ""
+
+
+def _set_indexes(status: Any, view: View) -> None:
+    status.completedIndexes = str(view.succeeded_indexes) or None
+    status.succeeded = len(view.succeeded_indexes) or None
+    if view.per_index:
+        status.failedIndexes = str(view.failed_indexes)
 
 
 def _may_release(view: View, pod: Any, outcome: Outcome | None) -> bool:
