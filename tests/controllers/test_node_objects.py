@@ -33,11 +33,11 @@ async def test_nodes_are_told_how_long_secrets_keep(world: World) -> None:
     for i in range(100):
         await make(world, Node, f"n{i}")
     async with world.running(NodeTTLController()):
-        await world.settle(1)
+        await world.settle(6)
         said = {n.metadata.annotations["node.alpha.kubernetes.io/ttl"] for n in world.all(Node)}
         assert said == {"0"}
         await make(world, Node, "one-more")
-        await world.settle(1)
+        await world.settle(6)
         newest = next(n for n in world.all(Node) if n.metadata.name == "one-more")
         assert newest.metadata.annotations["node.alpha.kubernetes.io/ttl"] == "15"
 

@@ -40,6 +40,7 @@ def test_the_default_profile_is_upstreams() -> None:
         "VolumeZone",
         "PodTopologySpread",
         "InterPodAffinity",
+        "DynamicResources",
     ]
     assert {p.name: weight for p, weight in found.scorers} == {
         "TaintToleration": 3,

@@ -9,6 +9,8 @@ import attrs
 from kybern.api.errors import StatusError
 from kybern.reconcile.interface import Context, Controller, Key
 
+SETTLING = 5.0
+"""Seconds in which nodes that come together are counted, so that each is told once."""
 ANNOTATION = "node.alpha.kubernetes.io/ttl"
 
 
@@ -48,17 +50,24 @@ class NodeTTLController(Controller):
     def setup(self, context: Context) -> None:
         from kybern.api.core import Node
 
-        self.client = context.client
+        self.context, self.client = context, context.client
         self._count = self._step = 0
+        self._due: set[Key] = set()
         self.nodes = context.informer(Node)
-        self.nodes.on_change(self._counted)
-        context.watch(Node, on=lambda old, new: new is not None and _said(new) != str(STEPS[self._step].seconds))
+        self.nodes.on_change(self._node_changed)
 
-    def _counted(self, old: Any, new: Any) -> None:
+    def _node_changed(self, old: Any, new: Any) -> None:
         self._count += (new is not None) - (old is not None)
         self._step = step_for(self._count, self._step)
+        if new is None or _said(new) == str(STEPS[self._step].seconds):
+            return
+        key = Key("", new.metadata.name)
+        if key not in self._due:
+            self._due.add(key)
+            self.context.enqueue(key, SETTLING)
 
     async def reconcile(self, key: Key) -> None:
+        self._due.discard(key)
         node: Any = self.nodes.get(key.name)
         wanted = str(STEPS[self._step].seconds)
         if node is None or _said(node) == wanted:
