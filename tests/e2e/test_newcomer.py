@@ -57,6 +57,16 @@ def test_the_users_other_contexts_stay(machine):
     assert machine.kubectl()("config", "get-contexts", "-o", "name").split() == ["other"]
 
 
+def test_a_restart_keeps_the_namespace_that_the_user_chose(machine):
+    machine.kybern("up", "--port", "0")
+    machine.kubectl()("config", "set-context", "--current", "--namespace=kube-system")
+    machine.kybern("down")
+    machine.kybern("up")
+    chosen = machine.kubectl()("config", "view", "--minify", "-o", "jsonpath={..namespace}")
+    assert chosen == "kube-system"
+    machine.kybern("delete")
+
+
 def test_a_taken_port_is_told_and_nothing_is_left_running(machine):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

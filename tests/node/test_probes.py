@@ -50,6 +50,18 @@ async def test_a_failed_liveness_probe_restarts_the_container(tmp_path: Path) ->
         assert "Container c failed liveness probe, will be restarted" in w.events.said("p", "Killing")
 
 
+async def test_a_container_that_always_fails_its_liveness_backs_off_as_one_that_crashes(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        c = container(livenessProbe=http(periodSeconds=1, failureThreshold=1))
+        await w.run(pod("p", c, annotations={"liveness": "failure"}))
+        await w.pass_time(5)
+        status = w.client.pod("p").status.containerStatuses[0]
+        assert (status.restartCount, status.state.waiting.reason) == (2, "CrashLoopBackOff")
+        for _ in range(60):
+            await w.pass_time(1)
+        assert w.client.pod("p").status.containerStatuses[0].restartCount == 4
+
+
 async def test_a_pod_that_never_restarts_fails_with_its_liveness(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         c = container(livenessProbe=http(periodSeconds=1))

@@ -45,6 +45,7 @@ def write(file: Path, config: dict[str, Any]) -> None:
     """Write a kubeconfig in one step, readable by its owner only."""
     import yaml
 
+    file = file.resolve()  # a link stays one
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = file.with_name(file.name + ".kybern-new")
     temporary.touch(mode=0o600)
@@ -53,8 +54,15 @@ def write(file: Path, config: dict[str, Any]) -> None:
 
 
 def merge(file: Path, config: dict[str, Any]) -> None:
-    """Add the context of `config` to the user's file and make it the current one; all else stays."""
+    """Add the context of `config` to the user's file and make it the current one; all else stays.
+
+    A namespace that the user chose for this context stays as well.
+    """
     existing = _read(file)
+    before = {e.get("name"): e.get("context") for e in existing.get("contexts") or [] if isinstance(e, dict)}
+    for entry in config["contexts"]:
+        if namespace := (before.get(entry["name"]) or {}).get("namespace"):
+            entry["context"]["namespace"] = namespace
     for section in ("clusters", "users", "contexts"):
         ours = {entry["name"] for entry in config[section]}
         kept = [e for e in existing.get(section) or [] if not (isinstance(e, dict) and e.get("name") in ours)]

@@ -86,7 +86,7 @@ async def _sandbox(worker: PodWorker, actions: Actions) -> PodSandbox | None:
 async def _start(worker: PodWorker, container: Any, sandbox: PodSandbox, config: PodSandboxConfig) -> bool:
     latest = worker.known.latest(container.name)
     try:
-        _check_backoff(worker, container, latest)
+        _check_backoff(worker, container)
         container_id = await _create(worker, container, latest, sandbox, config)
         await _run(worker, container, container_id)
     except _Wait as wait:
@@ -97,14 +97,17 @@ async def _start(worker: PodWorker, container: Any, sandbox: PodSandbox, config:
     return True
 
 
-def _check_backoff(worker: PodWorker, container: Any, latest: ContainerStatus | None) -> None:
-    if latest is None or latest.state is not ContainerState.EXITED:
+def _check_backoff(worker: PodWorker, container: Any) -> None:
+    # The one before counts for a container that was killed just now: a failing probe backs off as a crash does.
+    history = worker.known.history(container.name)
+    ended = next((status for status in history if status.state is ContainerState.EXITED), None)
+    if ended is None:
         return
     node, pod = worker.node, worker.pod
     key, now = (worker.uid, container.name), node.clock.now()
-    left = node.restart_backoff.remaining(key, latest.finished_at, now)
+    left = node.restart_backoff.remaining(key, ended.finished_at, now)
     if left <= 0:
-        node.restart_backoff.next(key, latest.finished_at, now)
+        node.restart_backoff.next(key, ended.finished_at, now)
         return
     full = f"{pod.metadata.name}_{pod.metadata.namespace}({worker.uid})"
     if worker.waiting.get(container.name, ("",))[0] != "CrashLoopBackOff":

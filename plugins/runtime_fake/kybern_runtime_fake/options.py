@@ -111,7 +111,11 @@ class Options:
     """The plugin's config section."""
 
     rules: Sequence[Rule] = ()
-    bad_images: Sequence[str] = ("does-not-exist", "doesnotexist", "nonexistent", "no-such")
+    bad_images: Sequence[str] = (
+        "not-exist", "notexist", "nonexist", "non-exist", "no-such", "nosuch", "not-found", "notfound", "not-there",
+        "bad-image", "badimage", "bad-tag", "badtag", ":bad", "-bad", "invalid", "bogus", "missing", "broken", ":nope",
+        ":wrong", ":1.161",
+    )  # fmt: skip
     """An image whose reference contains one of these is in no registry."""
     cpu: str = "32"
     memory: str = "256Gi"
