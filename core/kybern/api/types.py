@@ -182,9 +182,13 @@ def attribute(package: str, name: str) -> Any:
     full = f"{prefix}.{version}.{name}"
     if not name.startswith("_"):
         try:
-            return struct_for(full)
+            made = struct_for(full)
         except KeyError:
             pass
+        else:
+            # functions on hot paths import what they need by name; from now on that is found without asking here
+            setattr(sys.modules[f"{__package__}.{package}"], name, made)
+            return made
     raise AttributeError(f"module 'kybern.api.{package}' has no attribute {name!r}")
 
 

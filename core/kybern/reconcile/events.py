@@ -11,7 +11,7 @@ import asyncio
 import logging
 import zlib
 from collections import OrderedDict, deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import attrs
@@ -79,6 +79,15 @@ class _Note:
     time: float
 
 
+class _Waiting(NamedTuple):
+    """What is to be written about a series. It becomes an Event only then: in a burst much is dropped before."""
+
+    series: _Series
+    note: _Note
+    message: str
+    times: int
+
+
 class _Remembered(OrderedDict[Any, Any]):
     """The most recently used entries."""
 
@@ -113,7 +122,7 @@ class Events(EventRecorder):
         self._client = client
         self._clock = clock
         self._component = component
-        self._pending: deque[tuple[_Series, Any | None]] = deque()
+        self._pending: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._sequence = 0
         self._allowance, self._allowed = float(WRITE_BURST), clock.monotonic()
@@ -161,16 +170,15 @@ class Events(EventRecorder):
             name = f"{note.about.name}.{int(note.time * 1e9) + self._sequence:x}"
             series = _Series(note.about.namespace or "default", name, 1)
             self._series.keep(key, series)
-            self._send(series, _event(note, series, message))
         else:
             series.count += 1
-            self._send(series, _event(note, series, message))
+        self._send(_Waiting(series, note, message, series.count))
 
-    def _send(self, series: _Series, event: Any) -> None:
+    def _send(self, waiting: _Waiting) -> None:
         if len(self._pending) >= BUFFERED:
             self.dropped += 1
             return
-        self._pending.append((series, event))
+        self._pending.append(waiting)
         self._arrived.set()
 
     def _let_through(self, component: str, host: str, about: Any, now: float) -> bool:
@@ -204,12 +212,12 @@ class Events(EventRecorder):
         return kin, f"(combined from similar events): {note.message}"
 
     async def _write_pending(self) -> None:
-        lanes: list[list[tuple[_Series, Any]]] = [[] for _ in range(WRITERS)]
+        lanes: list[list[_Waiting]] = [[] for _ in range(WRITERS)]
         for _ in range(min(await self._batch(), len(self._pending))):
-            item = self._pending.popleft()
+            waiting = self._pending.popleft()
             self._allowance -= 1
             # Events of one series stay in order: they share a lane.
-            lanes[zlib.crc32(item[0].name.encode()) % WRITERS].append(item)
+            lanes[zlib.crc32(waiting.series.name.encode()) % WRITERS].append(waiting)
         async with anyio.create_task_group() as tasks:
             for lane in lanes:
                 if lane:
@@ -225,10 +233,11 @@ class Events(EventRecorder):
                 return int(self._allowance)
             await self._clock.sleep(1.0)
 
-    async def _write_lane(self, lane: list[tuple[_Series, Any]]) -> None:
-        for series, event in lane:
+    async def _write_lane(self, lane: list[_Waiting]) -> None:
+        for waiting in lane:
+            event = _event(waiting)
             for _ in range(RETRIES):
-                if await self._write(series, event):
+                if await self._write(waiting.series, event):
                     break
                 await self._clock.sleep(RETRY_DELAY)
 
@@ -291,11 +300,12 @@ def _reference(about: Any) -> _About:
     )
 
 
-def _event(note: _Note, series: _Series, message: str) -> Any:
+def _event(waiting: _Waiting) -> Any:
     from kybern.api.core import Event, EventSource, ObjectReference
     from kybern.api.meta import ObjectMeta
     from kybern.api.time import format_time
 
+    series, note = waiting.series, waiting.note
     now, about = format_time(note.time), note.about
     return Event(
         metadata=ObjectMeta(name=series.name, namespace=series.namespace),
@@ -309,11 +319,11 @@ def _event(note: _Note, series: _Series, message: str) -> Any:
             fieldPath=about.fieldPath or None,
         ),
         reason=note.reason,
-        message=message[:1024],
+        message=waiting.message[:1024],
         source=EventSource(component=note.component, host=note.host or None),
         firstTimestamp=now,
         lastTimestamp=now,
-        count=series.count,
+        count=waiting.times,
         type=note.type,
         action=note.action or None,
         reportingComponent=note.component,

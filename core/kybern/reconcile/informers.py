@@ -42,11 +42,11 @@ class _Index:
         self.buckets: dict[str, dict[tuple[str, str], Any]] = {}
 
     def change(self, key: tuple[str, str], old: Any, new: Any) -> None:
-        before = () if old is None else tuple(self.values(old))
         after = () if new is None else tuple(self.values(new))
-        for value in before:
-            if value not in after:
-                self._remove(value, key)
+        if old is not None:
+            for value in self.values(old):
+                if value not in after:
+                    self._remove(value, key)
         for value in after:
             self.buckets.setdefault(value, {})[key] = new
 

@@ -197,9 +197,7 @@ class ReplicasController(Controller):
             self.expectations.forget(key)
             self._told.pop(key, None)
             return None
-        uid, namespace = owner.metadata.uid, key.namespace
-        candidates = self.pods.by_index("owner", uid) + self.pods.by_index("owner", f"orphans/{namespace}")
-        pods = await claim(self.client, owner, candidates, self.selector(owner), adoptable=_unfinished)
+        pods = await self._claim(owner)
         now, min_ready = self.clock.now(), owner.spec.minReadySeconds or 0
         counted = count(pods, owner.spec.template.metadata.labels or {}, min_ready, now)
         wait = self.expectations.wait(key)
@@ -211,6 +209,14 @@ class ReplicasController(Controller):
         if error is not None:
             raise error
         return self._when_again(owner, pods, wait)
+
+    async def _claim(self, owner: Any) -> list[Any]:
+        """The owner's pods. Nearly all are so by reference and labels; the rest is for `claim` to judge."""
+        matches = self.selector(owner)
+        pods, doubtful = [], self.pods.by_index("owner", f"orphans/{owner.metadata.namespace}")
+        for pod in self.pods.by_index("owner", owner.metadata.uid):
+            (pods if matches(pod.metadata.labels) else doubtful).append(pod)
+        return pods + await claim(self.client, owner, doubtful, matches, adoptable=_unfinished)
 
     def _when_again(self, owner: Any, pods: Sequence[Any], wait: float) -> Result | None:
         min_ready = owner.spec.minReadySeconds or 0
