@@ -131,3 +131,13 @@ async def test_a_leak_ends_in_an_eviction(tmp_path: Path) -> None:
         await w.run(pod(annotations={"memory": "1Gi * t"}))
         await w.pass_time(900)
         assert w.client.pod("p").status.reason == "Evicted"
+
+
+async def test_single_pods_can_be_asked_for(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        await w.run(pod("a", annotations={"cpu": "100m"}))
+        made = await w.run(pod("b", annotations={"cpu": "200m"}))
+        elsewhere = pod("c", node="n9")
+        elsewhere.metadata.uid = "uid-c"
+        found = await w.agent.usage([made, elsewhere])
+        assert [(u.node, [p.name for p in u.pods], u.cpu_milli) for u in found] == [("n1", ["b"], 200)]

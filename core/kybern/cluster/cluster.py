@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,8 +203,8 @@ class Cluster:
             self._usage,
         )
 
-    async def _usage(self) -> Sequence[NodeUsage]:
-        return await self.nodes.usage() if self.nodes is not None else ()
+    async def _usage(self, pods: Iterable[Any] | None = None) -> Sequence[NodeUsage]:
+        return await self.nodes.usage(pods) if self.nodes is not None else ()
 
     async def _serve(self, start: Start, stack: AsyncExitStack) -> None:
         """The API server over the store, listening."""

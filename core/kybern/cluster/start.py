@@ -40,5 +40,6 @@ class Start:
     """All resources, for plugins that work on every kind (garbage collection)."""
     options: Callable[[str], Any]
     """Plugin name -> its config section as its `Options` class (defaults when the section is absent)."""
-    usage: Callable[[], Awaitable[Sequence[NodeUsage]]]
-    """What the nodes of this process and their pods use now; empty before they run."""
+    usage: Callable[..., Awaitable[Sequence[NodeUsage]]]
+    """What the nodes of this process and their pods use now, or with `usage(pods)` these pods alone; empty before the
+    nodes run."""

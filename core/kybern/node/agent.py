@@ -24,7 +24,7 @@ from kybern.node.runtime import RuntimeDriver, RuntimeFault
 from kybern.node.sources import Sources
 from kybern.node.status_writer import StatusWriter, newer
 from kybern.node.streams import Streams
-from kybern.node.usage import NodeUsage, usage_of
+from kybern.node.usage import NodeUsage, usage_of, usage_of_pods
 from kybern.reconcile.interface import EventRecorder, Informer
 
 __all__ = ["NodeAgent"]
@@ -219,9 +219,11 @@ class NodeAgent:
             await worker.node.runtime.stop_container(status.id, 0)
         worker.kick()
 
-    async def usage(self) -> list[NodeUsage]:
-        """What the nodes and their pods use now."""
-        return await usage_of(list(self.nodes.values()))
+    async def usage(self, pods: Iterable[Any] | None = None) -> list[NodeUsage]:
+        """What the nodes and their pods use now; of these pods only, when some are named."""
+        if pods is None:
+            return await usage_of(list(self.nodes.values()))
+        return await usage_of_pods(self.nodes, pods)
 
     # What others tell
 

@@ -9,7 +9,7 @@ attempts and exit states until the agent removes the container.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -427,8 +427,8 @@ class Runtime(ABC):
         A coroutine that returns the iterator, so that `NotFound` comes before the first line.
         """
 
-    async def pod_usage(self) -> Sequence[PodUsage]:
-        """What every running pod uses now; empty when the runtime does not measure."""
+    async def pod_usage(self, uids: Collection[str] | None = None) -> Sequence[PodUsage]:
+        """What running pods use now, all or (at least) those named; empty when the runtime does not measure."""
         return ()
 
     def pod_annotated(self, uid: str, annotations: Mapping[str, str]) -> None:  # noqa: B027  most runtimes do not care

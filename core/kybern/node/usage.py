@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -12,7 +12,7 @@ from kybern.node.runtime import PodUsage, RuntimeFault
 if TYPE_CHECKING:
     from kybern.node.hosted_node import HostedNode
 
-__all__ = ["NodeUsage", "usage_of"]
+__all__ = ["NodeUsage", "usage_of", "usage_of_pods"]
 
 
 @attrs.frozen
@@ -39,10 +39,27 @@ async def usage_of(nodes: Iterable[HostedNode]) -> list[NodeUsage]:
     """Ask every node that is up; one whose runtime does not answer is left out."""
     found = []
     for node in nodes:
-        if not node.alive:
-            continue
-        try:
-            found.append(NodeUsage(node.name, node.clock.now(), await node.runtime.pod_usage()))
-        except RuntimeFault:
-            continue
+        if node.alive and (usage := await _ask(node, None)) is not None:
+            found.append(usage)
     return found
+
+
+async def usage_of_pods(nodes: Mapping[str, HostedNode], pods: Iterable[Any]) -> list[NodeUsage]:
+    """Ask the nodes of these pods, and for these pods only."""
+    by_node: dict[str, set[str]] = {}
+    for pod in pods:
+        by_node.setdefault(pod.spec.nodeName or "", set()).add(pod.metadata.uid)
+    found = []
+    for name, uids in by_node.items():
+        node = nodes.get(name)
+        if node is not None and node.alive and (usage := await _ask(node, uids)) is not None:
+            found.append(usage)
+    return found
+
+
+async def _ask(node: HostedNode, uids: Collection[str] | None) -> NodeUsage | None:
+    try:
+        used = await (node.runtime.pod_usage() if uids is None else node.runtime.pod_usage(uids))
+    except RuntimeFault:
+        return None
+    return NodeUsage(node.name, node.clock.now(), [u for u in used if uids is None or u.uid in uids])

@@ -13,6 +13,7 @@ from kybern.api import selectors, types
 from kybern.api.errors import StatusError
 from kybern.api.time import format_time
 from kybern.reconcile.interface import Context, Controller, Informer, Key, Result
+from kybern.reconcile.selected import selected
 from kybern_controllers_workloads.hpa_behavior import History
 from kybern_controllers_workloads.hpa_decision import ABLE, Condition, Decision, Reading, Target, decide, needs_metrics
 from kybern_controllers_workloads.hpa_metrics import read_metric
@@ -41,7 +42,7 @@ class HorizontalPodAutoscalerController(Controller):
         self.autoscalers: Informer[Any] = context.watch(HorizontalPodAutoscaler, on=_spec_changed)
         self.pods: Informer[Any] = context.informer(Pod)
         self.histories: dict[tuple[Key, str], History] = {}
-        self.selectors: dict[Key, str] = {}
+        self.selectors: dict[Key, selectors.Selector] = {}
 
     async def reconcile(self, key: Key) -> Result | None:
         autoscaler = self.autoscalers.get(key.name, key.namespace)
@@ -95,18 +96,19 @@ class HorizontalPodAutoscalerController(Controller):
 
     def _target(self, key: Key, scale: Any) -> Target:
         text = scale.status.selector or ""
-        self.selectors[key] = text
-        pods = self.pods.list(key.namespace, selectors.parse_labels(text).matches) if text else ()
+        selector = self.selectors[key] = selectors.parse_labels(text)
+        pods = selected(self.pods, key.namespace, selector) if text else ()
         return Target(scale.spec.replicas or 0, scale.status.replicas or 0, text, pods)
 
     def _others(self, key: Key, target: Target) -> list[str]:
         """All autoscalers whose selector finds a pod of ours, ours included; empty when there is only ours."""
-        labels = [pod.metadata.labels for pod in target.pods]
+        # Replicas have the same labels, so a few sets stand for all pods.
+        labels = {tuple(sorted((pod.metadata.labels or {}).items())): pod.metadata.labels for pod in target.pods}
         found = []
-        for other, text in sorted(self.selectors.items()):
-            if other == key or other.namespace != key.namespace or not text:
+        for other, selector in sorted(self.selectors.items(), key=lambda item: item[0]):
+            if other == key or other.namespace != key.namespace or selector.empty:
                 continue
-            if any(map(selectors.parse_labels(text).matches, labels)):
+            if any(map(selector.matches, labels.values())):
                 found.append(f"{other.namespace}/{other.name}")
         return [f"{key.namespace}/{key.name}", *found] if found else []
 

@@ -9,6 +9,7 @@ from kybern.api.computed import Computed, ReadRequest
 from kybern.api.errors import StatusError
 from kybern.api.kind import Column, Kind
 from kybern.api.time import format_time
+from kybern.reconcile.selected import selected
 
 if TYPE_CHECKING:
     from kybern.cluster.start import Start
@@ -103,15 +104,16 @@ class PodMetrics(_Metrics):
     async def _all(self, request: ReadRequest) -> Any:
         from kybern.api.core import Pod
 
-        pods = self._start.informers.informer(Pod)
-        for usage in await self._start.usage():
+        informer = self._start.informers.informer(Pod)
+        if request.name:
+            one = informer.get(request.name, request.namespace)
+            found = [one] if one is not None else []
+        else:
+            found = selected(informer, request.namespace, request.labels)
+        pods = {pod.metadata.uid: pod for pod in found}
+        for usage in await self._start.usage(found):
             for used in usage.pods:
-                if request.namespace and used.namespace != request.namespace:
-                    continue
-                pod = pods.get(used.name, used.namespace)
-                if pod is None or pod.metadata.uid != used.uid:
-                    continue
-                metadata = _metadata(used.name, used.namespace, pod)
+                metadata = _metadata(used.name, used.namespace, pods[used.uid])
                 if _wanted(request, metadata):
                     yield self._metrics(metadata, usage.at, containers=list(_containers(used)))
 

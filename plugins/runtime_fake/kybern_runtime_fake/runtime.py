@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kybern.api.time import format_time
@@ -329,11 +329,11 @@ class FakeRuntime(Runtime):
     async def container_logs(self, container_id: str, *, follow: bool = False) -> AsyncIterator[LogLine]:
         return self._logs(self._container(container_id), follow)
 
-    async def pod_usage(self) -> Sequence[PodUsage]:
+    async def pod_usage(self, uids: Collection[str] | None = None) -> Sequence[PodUsage]:
         now, peers = self._clock.now(), Peers(self._clock, self._driver.journal)
         used = []
-        for uid, records in self._by_pod.items():
-            running = {r.name: r for r in records if is_running(r, now)}
+        for uid in self._by_pod if uids is None else uids:
+            running = {r.name: r for r in self._by_pod.get(uid, ()) if is_running(r, now)}
             if running:
                 used.append(pod_usage(self._pods[uid][0], running, now, peers))
         return used
