@@ -187,7 +187,7 @@ async def test_suspended_it_stops_its_pods_and_counts_none_of_them(world: World)
         await patch_spec(world, suspend=True)
         assert world.all(Pod) == []
         status = the_job(world).status
-        assert (status.active, status.failed) == (None, None)
+        assert (status.active, status.failed, status.startTime) == (None, None, None)
         assert conditions(world) == ["Suspended=True JobSuspended"]
         await world.settle(1000)
         await patch_spec(world, suspend=False)

@@ -126,12 +126,21 @@ async def test_suspend_and_resume(kybern_cluster: Cluster) -> None:
     await kybern_cluster.client.patch(Job, "work", "default", {"spec": {"suspend": True}})
     await until(kybern_cluster, lambda: not pods(kybern_cluster))
     assert the_job(kybern_cluster).status.failed is None
-    first_start = the_job(kybern_cluster).status.startTime
+    assert the_job(kybern_cluster).status.startTime is None
     await advance(kybern_cluster, 60)
+    tolerations = [{"key": "night", "operator": "Exists"}]
+    template = {"spec": {"tolerations": tolerations}}
+    await kybern_cluster.client.patch(Job, "work", "default", {"spec": {"template": template}})
     await kybern_cluster.client.patch(Job, "work", "default", {"spec": {"suspend": False}})
+    await until(kybern_cluster, lambda: len(pods(kybern_cluster, "Running")) == 2)
+    assert all(pod.spec.tolerations[0].key == "night" for pod in pods(kybern_cluster))
+    with pytest.raises(StatusError, match="field is immutable"):
+        await kybern_cluster.client.patch(
+            Job, "work", "default", {"spec": {"template": {"spec": {"tolerations": None}}}}
+        )
     await until(kybern_cluster, lambda: ended(kybern_cluster))
     assert the_job(kybern_cluster).status.succeeded == 2
-    assert the_job(kybern_cluster).status.startTime > first_start
+    assert the_job(kybern_cluster).status.startTime > "2026-01-01T00:01"
 
 
 async def test_a_pod_deleted_by_hand_is_replaced_and_counted(kybern_cluster: Cluster) -> None:

@@ -276,7 +276,12 @@ class JobController(Controller):
         if outcome is not None:
             job_status.note_outcome(status, outcome, view.now)
             return ""
-        return job_status.note_suspension(status, view.suspended, view.now) if plan.managed else ""
+        if not plan.managed:
+            return ""
+        if view.suspended and not done.active:
+            # Nothing of it runs: it may start anew, and until then its template may be changed (KEP-5440).
+            status.startTime = None
+        return job_status.note_suspension(status, view.suspended, view.now)
 
     async def _write_status(self, key: Key, job: Any, status: Any) -> Any:
         self.newest.writes(key, status)
