@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from kybern.api.core import (
     PersistentVolumeClaim,
     Pod,
     ResourceQuota,
+    Secret,
     Service,
 )
 from kybern.api.discovery import EndpointSlice
@@ -108,6 +110,42 @@ async def test_concurrent_creates_never_exceed_a_quota(kybern_cluster: Cluster) 
         for gone in there[:2]:
             await kybern_cluster.client.delete(ConfigMap, gone.metadata.name, "default")
         await until(kybern_cluster, lambda: used(kybern_cluster) == {"configmaps": "6"})
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_quota_holds_at_every_moment_while_objects_come_and_go(kybern_cluster: Cluster, seed: int) -> None:
+    """Creates and deletes race with the recount; at no moment is there more than the quota allows."""
+    chance, hard = Random(seed), 6
+    plain = {"metadata": {"name": "q"}, "spec": {"hard": {"count/secrets": str(hard)}}}
+    await create(kybern_cluster, ResourceQuota, plain)
+    await until(kybern_cluster, lambda: used(kybern_cluster) == {"count/secrets": "0"})
+    there: set[str] = set()
+    most = 0
+
+    def seen(old: Any, new: Any) -> None:
+        nonlocal most
+        name = (new if new is not None else old).metadata.name
+        (there.discard if new is None else there.add)(name)
+        most = max(most, len(there))
+
+    kybern_cluster.informers.informer(Secret).on_change(seen)
+
+    async def act(name: str) -> None:
+        try:
+            if chance.random() < 0.6:
+                await create(kybern_cluster, Secret, {"metadata": {"name": name}})
+            elif there:
+                await kybern_cluster.client.delete(Secret, chance.choice(sorted(there)), "default")
+        except StatusError as error:
+            if error.code not in (403, 404, 409):
+                raise
+
+    clock: Any = kybern_cluster.clock
+    for turn in range(40):
+        await asyncio.gather(*(act(f"s{turn}-{i}") for i in range(chance.randrange(6))))
+        await clock.advance(chance.choice((0, 0.1, 0.3, 1.0, 2.0)))
+    assert most == hard
+    await until(kybern_cluster, lambda: used(kybern_cluster) == {"count/secrets": str(len(there))})
 
 
 async def test_a_refused_object_is_charged_only_for_a_moment(kybern_cluster: Cluster) -> None:

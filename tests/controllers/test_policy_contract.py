@@ -8,8 +8,6 @@ from kybern.testing.controller import ControllerContract
 from kybern.testing.world import World
 from kybern_controllers_cluster.bootstrap_tokens import TokenCleaner
 from kybern_controllers_cluster.nodettl import NodeTTLController
-from kybern_controllers_cluster.persistentvolume_binder import PersistentVolumeBinder
-from kybern_runtime_fake.storage import FakeProvisioner
 from tests.controllers import test_bootstrap_tokens
 from tests.controllers.test_policy_interrupted import CLUSTER_SCOPED, STORIES
 
@@ -39,14 +37,6 @@ class TestVolumeBinding(Told):
 
 class TestProvisioning(Told):
     story = "a volume is provisioned for a claim"
-
-
-class TestFakeProvisioner(TestProvisioning):
-    def make(self) -> Controller:
-        return FakeProvisioner()
-
-    def others(self) -> list[Controller]:
-        return [PersistentVolumeBinder()]
 
 
 class TestVolumeRelease(Told):
