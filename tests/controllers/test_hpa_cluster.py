@@ -200,3 +200,17 @@ async def test_tables_and_discovery_of_metrics(kybern_cluster: Cluster) -> None:
         ("pods", "PodMetrics", True, ["get", "list"]),
     ]
     assert "apis/metrics.k8s.io/v1beta1" not in (await read(kybern_cluster, "/openapi/v3"))["paths"]
+
+
+async def test_who_may_view_a_namespace_may_see_its_metrics(kybern_cluster: Cluster) -> None:
+    from kybern.api.rbac import RoleBinding
+    from kybern.apiserver.user import User
+
+    subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
+    role = {"kind": "ClusterRole", "name": "view", "apiGroup": "rbac.authorization.k8s.io"}
+    await make(kybern_cluster, RoleBinding, {"metadata": {"name": "jane"}, "subjects": [subject], "roleRef": role})
+    await kybern_cluster.clock.advance(5)
+    jane = kybern_cluster.client.as_user(User("jane"))
+    base = "/apis/metrics.k8s.io/v1beta1"
+    codes = [(await jane.raw("GET", f"{base}{path}"))[0] for path in ("/namespaces/default/pods", "/pods", "/nodes")]
+    assert codes == [200, 403, 403]

@@ -307,6 +307,27 @@ class RuntimeContract:
         assert await driver.images.image_status(self.missing_image) is None
 
     @pytest.mark.anyio
+    async def test_use_is_told_of_running_pods_only(self, driver: RuntimeDriver) -> None:
+        first, second, over = (self.sandbox_config(name) for name in ("a", "b", "over"))
+        for config in (first, second):
+            await self.start(driver, config)
+        await self.ended(driver, await self.start(driver, over, self.exits(0)))
+        used = {u.uid: u for u in await driver.runtime.pod_usage()}
+        assert set(used) in (set(), {first.uid, second.uid})
+        assert {u.uid for u in await driver.runtime.pod_usage([first.uid])} >= set(used) & {first.uid}
+        assert over.uid not in {u.uid for u in await driver.runtime.pod_usage([over.uid, "no-such-pod"])}
+        for usage in used.values():
+            assert all(cpu >= 0 and memory >= 0 for cpu, memory in usage.containers.values())
+
+    @pytest.mark.anyio
+    async def test_changed_annotations_disturb_nothing(self, driver: RuntimeDriver) -> None:
+        config = self.sandbox_config()
+        container_id = await self.start(driver, config)
+        driver.runtime.pod_annotated(config.uid, {"other": "note"})
+        driver.runtime.pod_annotated("no-such-pod", {})
+        assert (await driver.runtime.container_status(container_id)).state is ContainerState.RUNNING
+
+    @pytest.mark.anyio
     async def test_what_runs_outlives_the_driver(self, driver: RuntimeDriver, tmp_path: Path) -> None:
         config = self.sandbox_config()
         running = await self.start(driver, config)

@@ -36,6 +36,8 @@ class Scales:
         headers = {"Content-Type": "application/json"} if body else None
         code, data = await self._client.raw(method, path, body, headers)
         answer = msgspec.json.decode(data)
+        if code == 404:  # perhaps the kind is no longer where it was
+            self._paths.clear()
         if code >= 400:
             raise StatusError.from_status(answer, code)
         return types.from_plain(self._struct, answer)

@@ -5,13 +5,14 @@ Autoscalers and `kubectl top` read them like any other resource; nothing of them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from kybern.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from kybern.api.kind import Kind
+    from kybern.client.interface import Client
     from kybern.cluster.start import Start
 
 
@@ -22,3 +23,10 @@ def kybern_resources(start: Start) -> Iterable[Kind]:
     from kybern_metrics.resources import resource_metrics
 
     return [*resource_metrics(start), custom_metrics(start), external_metrics(start)]
+
+
+@hookimpl
+def kybern_bootstrap(start: Start) -> Iterable[Callable[[Client], Awaitable[None]]]:
+    from kybern_metrics.role import ensure_reader
+
+    return [ensure_reader]
