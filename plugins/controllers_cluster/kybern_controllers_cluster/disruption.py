@@ -17,7 +17,7 @@ from kybern.api.errors import StatusError
 from kybern.api.time import format_time, parse_time
 from kybern.client.discovery import Resource, served
 from kybern.client.framing import status_error
-from kybern.reconcile.interface import Context, Controller, Key, Result
+from kybern.reconcile.interface import Context, Controller, Informer, Key, Result
 from kybern.reconcile.owners import controller_of
 from kybern.reconcile.pods import is_ready, pod_condition
 
@@ -94,7 +94,7 @@ class DisruptionController(Controller):
         self.client, self.clock, self.events = context.client, context.clock, context.events
         self.budgets = context.watch(PodDisruptionBudget)
         self.pods = context.watch(Pod, self._budgets_of, on=_concerns)
-        self.scales = {
+        self.scales: dict[tuple[str, str], Informer[Any]] = {
             ("apps", "Deployment"): context.watch(Deployment, self._budgets_near, on=_rescaled),
             ("apps", "ReplicaSet"): context.watch(ReplicaSet, self._budgets_near, on=_rescaled),
             ("apps", "StatefulSet"): context.watch(StatefulSet, self._budgets_near, on=_rescaled),
@@ -104,13 +104,15 @@ class DisruptionController(Controller):
 
     def _budgets_of(self, pod: Any) -> Iterable[Key]:
         namespace, labels = pod.metadata.namespace, pod.metadata.labels
-        for budget in self.budgets.list(namespace):
+        budgets: list[Any] = self.budgets.list(namespace)
+        for budget in budgets:
             if selectors.from_label_selector(budget.spec.selector).matches(labels):
                 yield Key(namespace, budget.metadata.name)
 
     def _budgets_near(self, owner: Any) -> Iterable[Key]:
         namespace = owner.metadata.namespace
-        return [Key(namespace, budget.metadata.name) for budget in self.budgets.list(namespace)]
+        budgets: list[Any] = self.budgets.list(namespace)
+        return [Key(namespace, budget.metadata.name) for budget in budgets]
 
     async def reconcile(self, key: Key) -> Result | None:
         budget: Any = self.budgets.get(key.name, key.namespace)
