@@ -93,6 +93,7 @@ def _format_binary(number: int) -> str:
     return f"{number}{suffix}"
 
 
+@lru_cache(maxsize=8192)
 def value(text: str | int | float) -> int:
     """The value as a whole number, rounded up."""
     return ceil(parse(text))

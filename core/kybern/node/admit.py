@@ -70,7 +70,7 @@ def granted_requests(pod: Any) -> dict[str, Mapping[str, str]]:
 
 def _add(total: dict[str, Fraction], more: Mapping[str, Fraction]) -> None:
     for name, amount in more.items():
-        total[name] = total.get(name, Fraction(0)) + amount
+        total[name] = total[name] + amount if name in total else amount
 
 
 def host_ports(pod: Any) -> set[tuple[str, str, int]]:

@@ -7,6 +7,7 @@ same room. Everything derived (columns, counts) is kept up to date change by cha
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,8 @@ class Snapshot:
     def prepare(self) -> None:
         """Called before each cycle: a cluster that has become large gets columns, once there is a pod to schedule."""
         if self.numpy is None and len(self.nodes) >= self._numpy_from:
+            # its linear algebra, which nobody here asks for, would start a thread per core
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
             import numpy
 
             self.numpy = numpy
