@@ -56,9 +56,7 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _name(up)
     up.add_argument("--nodes", type=_count, metavar="N", help="number of nodes (default 1)")
     up.add_argument("--port", type=int, metavar="P", help="port of the API server (default 6443; 0: any free one)")
-    up.add_argument(
-        "--clock", choices=("system", "virtual"), help="whose time it runs by (virtual: see kybern clock)"
-    )
+    up.add_argument("--clock", choices=("system", "virtual"), help="whose time it runs by (virtual: see kybern clock)")
     up.add_argument("--config", metavar="F", help="configuration file (kybern.toml)")
     up.add_argument(
         "--enable", action="append", default=[], metavar="PLUGIN", help="a plugin that must run (repeatable)"
