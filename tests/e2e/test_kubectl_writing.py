@@ -154,3 +154,8 @@ def test_generators(kubectl):
     assert kubectl("get", "secret", "s", "-o", "jsonpath={.data.k}") == "dg=="
     assert kubectl("get", "service", "svc", "-o", "jsonpath={.spec.clusterIP}").startswith("10.")
     assert kubectl("get", "cronjob", "cj", "--no-headers").split()[1:6] == ["*/5", "*", "*", "*", "*"]
+
+
+def test_an_unknown_kind_is_told_as_such(kubectl):
+    said = kubectl.fails("apply", "-f", "-", stdin='{"apiVersion": "v1", "kind": "Foo", "metadata": {"name": "v"}}')
+    assert 'no matches for kind "Foo" in version "v1"' in said

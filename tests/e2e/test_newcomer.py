@@ -148,3 +148,23 @@ def test_disabling_a_controller_that_is_not_there_is_refused(machine):
     file.write_text('[controllers]\ndisable = ["deploymnt"]\n')
     done = machine.kybern("up", "--port", "0", "--config", str(file), check=False)
     assert (done.returncode, "there is no controller 'deploymnt'" in done.stderr) == (1, True)
+
+
+def test_a_broken_record_hides_no_other_cluster_from_status(machine):
+    machine.kybern("up", "--port", "0", "--name", "fine")
+    broken = machine.home / ".kybern" / "broken" / "cluster.json"
+    broken.parent.mkdir()
+    broken.write_text("{")
+    shown = machine.kybern("status").stdout
+    assert "broken: " in shown and "is not a cluster record of kybern" in shown
+    assert "fine: running" in shown
+    broken.unlink()
+
+
+def test_a_resumed_cluster_needs_no_room_on_the_disk(machine):
+    machine.kybern("up", "--port", "0")
+    machine.kybern("down")
+    root = machine.home / ".kybern" / "kybern"
+    before = {name: (root / name).stat().st_ino for name in ("cluster.json", "kubeconfig")}
+    machine.kybern("up")
+    assert {name: (root / name).stat().st_ino for name in before} == before

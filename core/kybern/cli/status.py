@@ -10,7 +10,7 @@ import msgspec
 
 from kybern.cli import clusters
 from kybern.cli.errors import CommandError
-from kybern.cluster.state import State
+from kybern.cluster.state import State, StateError
 
 __all__ = ["run"]
 
@@ -21,8 +21,17 @@ def run(args: argparse.Namespace) -> int:
     if not states:
         print("There is no cluster. Create one with: kybern up")
         return 0
-    running = [_show(state) for state in states]
+    running = [_show(state) if args.name else _show_any(state) for state in states]
     return 0 if all(running) or not args.name else 1
+
+
+def _show_any(state: State) -> bool:
+    """One of all: what is wrong with it hides no other."""
+    try:
+        return _show(state)
+    except StateError as e:
+        print(f"{state.root.name}: {e}")
+        return False
 
 
 def _show(state: State) -> bool:

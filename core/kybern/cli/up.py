@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -162,9 +163,11 @@ def _child(state: State, config: Config, plain: dict[str, Any], progress: Any) -
     except BaseException as e:
         import traceback
 
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the log's disk may be full
+            traceback.print_exc()
         tell(error=f"{type(e).__name__}: {e}; see: {state.log}")
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)

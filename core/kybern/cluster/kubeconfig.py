@@ -41,6 +41,14 @@ def user_file() -> Path:
     return Path(listed[0]) if listed else Path.home() / ".kube" / "config"
 
 
+def holds(file: Path, config: dict[str, Any]) -> bool:
+    """Whether the file says just that already."""
+    try:
+        return _read(file) == config
+    except KubeconfigError:
+        return False
+
+
 def write(file: Path, config: dict[str, Any]) -> None:
     """Write a kubeconfig in one step, readable by its owner only."""
     import yaml

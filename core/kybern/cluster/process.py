@@ -41,6 +41,8 @@ def serve(
         _run(_serve(state, config, plain, progress, ready))
     except (StateError, ConfigError, PluginError, StoreError) as e:
         raise StartError(str(e)) from e
+    except OSError as e:
+        raise StartError(f"{e.filename or state.root}: {e.strerror or e}") from e
     except BaseExceptionGroup as group:
         raise _first(group) from group
     finally:
@@ -85,10 +87,9 @@ async def _serve(
         record = Record(name=config.name, url=cluster.url, port=int(cluster.url.rsplit(":", 1)[1]), config=plain)
         state.write(record)
         admin = cluster.pki.admin
-        kubeconfig.write(
-            state.kubeconfig,
-            kubeconfig.content(config.name, cluster.url, cluster.pki.ca_certificate, admin.certificate, admin.key),
-        )
+        access = kubeconfig.content(config.name, cluster.url, cluster.pki.ca_certificate, admin.certificate, admin.key)
+        if not kubeconfig.holds(state.kubeconfig, access):
+            kubeconfig.write(state.kubeconfig, access)
         _calm_the_collector()
         ready(record)
         either = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(cluster.ended())]

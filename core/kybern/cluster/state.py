@@ -89,8 +89,14 @@ class State:
 
     @property
     def exists(self) -> bool:
-        """Whether a cluster was created here."""
-        return self.record_file.exists()
+        """Whether a cluster was created here; StateError when this user may not know."""
+        try:
+            return self.record_file.exists()
+        except OSError as e:
+            raise StateError(self._not_readable(e)) from e
+
+    def _not_readable(self, e: OSError) -> str:
+        return f"{self.root} cannot be read: {e.strerror or e}; is it another user's? Choose another KYBERN_HOME"
 
     def read(self) -> Record:
         """The record; StateError when there is none, it is of a newer version, or not ours."""
@@ -100,7 +106,9 @@ class State:
             raise StateError(
                 f"there is no cluster {self.root.name!r}; create it with: kybern up --name {self.root.name}"
             ) from None
-        except (msgspec.MsgspecError, OSError) as e:
+        except OSError as e:
+            raise StateError(self._not_readable(e)) from e
+        except msgspec.MsgspecError as e:
             raise StateError(f"{self.record_file} is not a cluster record of kybern: {e}") from e
         if record.version > VERSION:
             raise StateError(
@@ -110,11 +118,17 @@ class State:
         return record
 
     def write(self, record: Record) -> None:
-        """Keep the record, in one step."""
+        """Keep the record, in one step; StateError when there is no room for it."""
         self.create()
         temporary = self.record_file.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-        temporary.replace(self.record_file)
+        content = msgspec.json.format(msgspec.json.encode(record)) + b"\n"
+        try:
+            if self.exists and self.record_file.read_bytes() == content:
+                return
+            temporary.write_bytes(content)
+            temporary.replace(self.record_file)
+        except OSError as e:
+            raise StateError(f"{self.record_file} cannot be written: {e.strerror or e}") from e
 
     def create(self) -> None:
         """Make the directory, readable by its owner only; StateError when it cannot be, or holds other things."""
@@ -131,7 +145,10 @@ class State:
     def lock(self) -> None:
         """Claim the directory for this process until it ends; StateError when another one runs it."""
         self.create()
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise StateError(f"{self.root / 'lock'} cannot be opened: {e.strerror or e}") from e
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -22,6 +22,7 @@ from kybern.apiserver.version import GIT_VERSION
 __all__ = ["OpenAPI"]
 
 _PREFIX = "/openapi/v3/"
+_PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2"
 
 
 class OpenAPI:
@@ -79,6 +80,8 @@ class OpenAPI:
 
     async def _v2(self, request: Request) -> Answer:
         accept = request.headers.get("Accept", "")
+        if accept.startswith(_PROTOBUF_V2):
+            return Response(200, _protobuf_v2(), f"{_PROTOBUF_V2}.v1.0+protobuf")
         if accept and not any(known in accept for known in ("json", "*/*")):
             raise StatusError(406, "NotAcceptable", "only the following media types are accepted: application/json", {})
         kinds = [resource.kind for resource in self._resources if resource.kind.computed is None]
@@ -100,6 +103,16 @@ class OpenAPI:
 
 def _info() -> dict[str, str]:
     return {"title": "Kubernetes", "version": GIT_VERSION}
+
+
+def _protobuf_v2() -> bytes:
+    """The v2 document's head, in protobuf: kubectl reads it in this form, before it says that it knows no such kind."""
+
+    def text(field: int, value: bytes) -> bytes:
+        return bytes((field << 3 | 2, len(value))) + value
+
+    info = b"".join(text(field, value.encode()) for field, value in enumerate(_info().values(), 1))
+    return text(1, b"2.0") + text(2, info)
 
 
 def _document_v3(kinds: list[Kind]) -> dict[str, Any]:
