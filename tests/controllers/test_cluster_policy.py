@@ -25,6 +25,7 @@ from kybern.api.discovery import EndpointSlice
 from kybern.api.errors import StatusError
 from kybern.api.policy import PodDisruptionBudget
 from kybern.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
+from kybern.api.storage import StorageClass
 from kybern.cluster.cluster import Cluster
 from tests.controllers.rollouts import deployment
 from tests.controllers.test_cluster import all_of, complete, create, until
@@ -267,3 +268,55 @@ async def test_endpoints_written_by_hand_are_mirrored_and_go_with_their_service(
     await until(kybern_cluster, lambda: [e.addresses for s in slices() for e in s.endpoints] == [["10.1.1.1"]])
     await kybern_cluster.client.delete(Service, "db", "default")
     await until(kybern_cluster, lambda: not slices())
+
+
+async def make_class(cluster: Cluster, name: str, provisioner: str) -> None:
+    plain = {"metadata": {"name": name}, "provisioner": provisioner, "volumeBindingMode": "WaitForFirstConsumer"}
+    await cluster.client.create(types.from_plain(StorageClass, plain))
+
+
+def using(name: str, claim: str) -> dict[str, Any]:
+    return pod(name, volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": claim}}])
+
+
+async def test_a_claim_that_waits_for_its_pod_is_provisioned_for_the_pods_node(kybern_cluster: Cluster) -> None:
+    await make_class(kybern_cluster, "late", "fake.kybern.dev")
+    late = claim_spec() | {"storageClassName": "late"}
+    await create(kybern_cluster, PersistentVolumeClaim, {"metadata": {"name": "c"}, "spec": late})
+    clock: Any = kybern_cluster.clock
+    await clock.advance(30)
+    assert [c.status.phase for c in all_of(kybern_cluster, PersistentVolumeClaim)] == ["Pending"]
+    await create(kybern_cluster, Pod, using("p", "c"))
+    await until(kybern_cluster, lambda: running(kybern_cluster, "p"))
+    [claim] = all_of(kybern_cluster, PersistentVolumeClaim)
+    [placed] = all_of(kybern_cluster, Pod, "default")
+    assert claim.status.phase == "Bound"
+    assert claim.metadata.annotations["volume.kubernetes.io/selected-node"] == placed.spec.nodeName
+
+
+async def test_a_local_volume_draws_the_pod_to_its_node(kybern_cluster: Cluster) -> None:
+    await make_class(kybern_cluster, "local", "kubernetes.io/no-provisioner")
+    node = all_of(kybern_cluster, Node)[0].metadata.name
+    here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    gone = {"key": "kubernetes.io/hostname", "operator": "In", "values": ["elsewhere"]}
+    for name, place in (("near", here), ("far", gone)):
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "local",
+            "local": {"path": "/data"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [place]}]}},
+        }
+        volume = types.from_plain(PersistentVolume, {"metadata": {"name": name}, "spec": spec})
+        await kybern_cluster.client.create(volume)
+    local = claim_spec() | {"storageClassName": "local"}
+    await create(kybern_cluster, PersistentVolumeClaim, {"metadata": {"name": "c"}, "spec": local})
+    await create(kybern_cluster, Pod, using("p", "c"))
+    await until(kybern_cluster, lambda: running(kybern_cluster, "p"))
+    assert all_of(kybern_cluster, PersistentVolumeClaim)[0].spec.volumeName == "near"
+    phases = {v.metadata.name: v.status.phase for v in all_of(kybern_cluster, PersistentVolume)}
+    assert phases == {"near": "Bound", "far": "Available"}
+    await kybern_cluster.client.delete(Pod, "p", "default")
+    await kybern_cluster.client.delete(PersistentVolumeClaim, "c", "default")
+    volumes = kybern_cluster.informers.informer(PersistentVolume)
+    await until(kybern_cluster, lambda: volumes.get("near").status.phase == "Released")  # type: ignore[union-attr]
