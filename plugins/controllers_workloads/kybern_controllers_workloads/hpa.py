@@ -1,29 +1,31 @@
 """HorizontalPodAutoscaler: measures, decides, and writes the scale of its target, every 15 seconds.
 
 The deciding is in hpa_decision.py; here is what is read before it and written after it. Without
-autoscalers nothing runs and nothing is asked.
+autoscalers nothing runs, nothing is asked, and the deciding modules are not even imported.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kybern.api import selectors, types
 from kybern.api.errors import StatusError
 from kybern.api.time import format_time
 from kybern.reconcile.interface import Context, Controller, Informer, Key, Result
 from kybern.reconcile.selected import selected
-from kybern_controllers_workloads.hpa_behavior import History
-from kybern_controllers_workloads.hpa_decision import ABLE, Condition, Decision, Reading, Target, decide, needs_metrics
-from kybern_controllers_workloads.hpa_metrics import read_metric
-from kybern_controllers_workloads.hpa_scale import Scales
+
+if TYPE_CHECKING:
+    from kybern_controllers_workloads.hpa_behavior import History
+    from kybern_controllers_workloads.hpa_decision import Condition, Decision, Reading, Target
+    from kybern_controllers_workloads.hpa_scale import Scales
 
 __all__ = ["HorizontalPodAutoscalerController"]
 
 log = logging.getLogger(__name__)
 
 PERIOD = 15.0
+ABLE = "AbleToScale"
 
 
 class HorizontalPodAutoscalerController(Controller):
@@ -38,7 +40,7 @@ class HorizontalPodAutoscalerController(Controller):
 
         self.kind = HorizontalPodAutoscaler
         self.context = context
-        self.scales = Scales(context.client)
+        self._scales: Scales | None = None
         self.autoscalers: Informer[Any] = context.watch(HorizontalPodAutoscaler, on=_spec_changed)
         self.pods: Informer[Any] = context.informer(Pod)
         self.histories: dict[tuple[Key, str], History] = {}
@@ -57,6 +59,15 @@ class HorizontalPodAutoscalerController(Controller):
             log.log(level, "horizontal-pod-autoscaler %s/%s: %s", *key, error)
         return Result(requeue_after=PERIOD)
 
+    @property
+    def scales(self) -> Scales:
+        """Made when it is first needed."""
+        if self._scales is None:
+            from kybern_controllers_workloads.hpa_scale import Scales
+
+            self._scales = Scales(self.context.client)
+        return self._scales
+
     def _forget(self, key: Key) -> None:
         self.selectors.pop(key, None)
         for known in [known for known in self.histories if known[0] == key]:
@@ -64,6 +75,8 @@ class HorizontalPodAutoscalerController(Controller):
 
     def _history(self, key: Key, autoscaler: Any) -> History:
         """What is remembered of this very object: one that was made again begins anew."""
+        from kybern_controllers_workloads.hpa_behavior import History
+
         mine = (key, autoscaler.metadata.uid)
         if mine not in self.histories:
             self._forget(key)
@@ -71,6 +84,8 @@ class HorizontalPodAutoscalerController(Controller):
         return self.histories[mine]
 
     async def _reconcile(self, key: Key, autoscaler: Any) -> None:
+        from kybern_controllers_workloads.hpa_decision import decide, needs_metrics
+
         history, now = self._history(key, autoscaler), self.context.clock.now()
         reference = autoscaler.spec.scaleTargetRef
         try:
@@ -95,6 +110,8 @@ class HorizontalPodAutoscalerController(Controller):
         await self._report(autoscaler, decision.conditions, decision)
 
     def _target(self, key: Key, scale: Any) -> Target:
+        from kybern_controllers_workloads.hpa_decision import Target
+
         text = scale.status.selector or ""
         selector = self.selectors[key] = selectors.parse_labels(text)
         pods = selected(self.pods, key.namespace, selector) if text else ()
@@ -113,6 +130,9 @@ class HorizontalPodAutoscalerController(Controller):
         return [f"{key.namespace}/{key.name}", *found] if found else []
 
     async def _read(self, autoscaler: Any, namespace: str, selector: str, others: list[str]) -> list[Reading]:
+        from kybern_controllers_workloads.hpa_decision import Reading
+        from kybern_controllers_workloads.hpa_metrics import read_metric
+
         metrics = autoscaler.spec.metrics or []
         if not selector or others:
             return [Reading() for _ in metrics]
