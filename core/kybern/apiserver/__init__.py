@@ -3,3 +3,7 @@
 listener -> authentication -> impersonation -> audit -> fairness -> authorization -> dispatch ->
 body (decode) -> verbs (default, mutate, validate, commit) -> answer (encode).
 """
+
+from kybern import lazily
+
+lazily.package("aiohttp")

@@ -12,8 +12,10 @@ import ssl
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11
+from aiohttp.streams import StreamReader
 
 from kybern.api.errors import StatusError
 from kybern.apiserver.body import LIMIT, too_large
