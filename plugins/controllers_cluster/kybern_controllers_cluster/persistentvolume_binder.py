@@ -39,8 +39,8 @@ class PersistentVolumeBinder(Controller):
 
         self.client, self.events = context.client, context.events
         self.claims = context.watch(PersistentVolumeClaim, _claim_keys)
-        self.volumes = context.watch(PersistentVolume, self._volume_keys)
         self.claims.add_index("volume", lambda c: (c.spec.volumeName,) if c.spec.volumeName else ())
+        self.volumes = context.watch(PersistentVolume, self._volume_keys)
         self.classes = context.watch(StorageClass, self._unbound_keys)
         self.pods = context.watch(Pod, _claims_of, on=_placed)
         self.pods.add_index("claim", lambda pod: (f"{key.namespace}/{key.name}" for key in _claims_of(pod)))

@@ -59,12 +59,12 @@ class ResourceQuotaController(Controller):
 
         self.context = context
         self.client, self.clock = context.client, context.clock
-        self.quotas = context.watch(ResourceQuota, on=_respecified)
-        self.quotas.on_change(self._quota_changed)
         self._charged_at: dict[Key, float] = {}
         self._due: set[Key] = set()
         self._served: dict[quota.Resource, Resource] = {}
         self._followed: dict[quota.Resource, Informer[Any]] = {}
+        self.quotas = context.watch(ResourceQuota, on=_respecified)
+        self.quotas.on_change(self._quota_changed)
 
     def _quota_changed(self, old: Any, new: Any) -> None:
         key = _key(new if new is not None else old)
