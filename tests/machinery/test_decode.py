@@ -91,3 +91,9 @@ def test_null_is_absent():
         "",
         {"a": ""},
     )
+
+
+def test_half_a_character_becomes_the_replacement_character():
+    body = rb'{"metadata":{"name":"n"},"data":{"a":"\ud800x","b":"\\ud800","c":"\ud83d\ude00","d":"\uDC00"}}'
+    obj, _ = decode.read(ConfigMap, body, strict=True)
+    assert obj.data == {"a": "\ufffdx", "b": "\\ud800", "c": "\U0001f600", "d": "\ufffd"}

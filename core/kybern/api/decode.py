@@ -105,8 +105,21 @@ def _no_constant(text: str) -> NoReturn:
     raise json.JSONDecodeError(f"invalid literal {text}", text, 0)
 
 
+_ESCAPES = re.compile(
+    r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+
+
+def _without_lone_surrogates(text: str) -> str:
+    """Half a character is no text: as in Go it becomes the replacement character."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return text
+    return _ESCAPES.sub(lambda found: "\\ufffd" if found["lone"] else found[0], text)
+
+
 def _parse(cls: type[Any], data: bytes) -> Any:
-    text = data.decode("utf-8", "replace")
+    text = _without_lone_surrogates(data.decode("utf-8", "replace"))
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as e:
