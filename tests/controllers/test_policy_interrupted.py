@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 
@@ -27,6 +28,9 @@ from kybern.api.core import (
 from kybern.api.discovery import EndpointSlice
 from kybern.api.resource import ResourceClaim, ResourceClaimTemplate
 from kybern.api.storage import CSIDriver, VolumeAttachment
+from kybern.reconcile.engine import Engine
+from kybern.reconcile.events import Events
+from kybern.reconcile.informers import Informers
 from kybern.reconcile.interface import Controller
 from kybern.testing.world import World
 from kybern_controllers_cluster.attachdetach import AttachDetachController
@@ -213,3 +217,24 @@ async def test_two_of_each_at_the_same_time(story: Story, world: World) -> None:
     ):
         await world.settle(30)
         assert story.result(world) == story.expected
+
+
+async def test_set_up_over_caches_that_are_full_already(
+    story: Story, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a whole cluster the informers run before the controllers are made."""
+    informers = Informers(world.client, world.clock)
+    events = Events(world.client, world.clock)
+    filling, engine = (Engine(world.client, world.clock, informers, events) for _ in range(2))
+    for make in story.controllers:
+        filling.add(make())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(informers.run)
+        await informers.synced()
+        for make in story.controllers:
+            engine.add(make())
+        tasks.start_soon(engine.run)
+        await world.settle(5)
+        tasks.cancel_scope.cancel()
+    assert [record.getMessage() for record in caplog.records if "callback" in record.getMessage()] == []
+    assert story.result(world) == story.expected
