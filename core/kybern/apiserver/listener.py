@@ -11,6 +11,7 @@ import socket
 import ssl
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -45,7 +46,8 @@ class Listener:
         self._clock = clock
         self._server: web.Server | None = None
         self._sockets: list[asyncio.Server] = []
-        self._certificates: dict[Any, bytes | None] = {}
+        self._certificates: WeakKeyDictionary[Any, bytes | None] = WeakKeyDictionary()
+        """The client certificate of each connection: the same for all its requests."""
 
     async def serve(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         """Accept connections from now on."""
@@ -82,7 +84,7 @@ class Listener:
         certificate = peer = None
         if transport is not None:
             secured = transport.get_extra_info("ssl_object")
-            certificate = secured.getpeercert(True) if secured is not None else None
+            certificate = self._certificate(secured) if secured is not None else None
             peer = transport.get_extra_info("peername")
         target = http.raw_path
         if not target.startswith("/"):
@@ -91,6 +93,14 @@ class Listener:
             http.method, target, http.headers, lambda: self._body(http), self._clock.now(),
             peer=peer[0] if peer else "", certificate=certificate, http=http,
         )  # fmt: skip
+
+    def _certificate(self, secured: Any) -> bytes | None:
+        try:
+            return self._certificates[secured]
+        except KeyError:
+            found: bytes | None = secured.getpeercert(True)
+            self._certificates[secured] = found
+            return found
 
     async def _body(self, http: web.BaseRequest) -> bytes:
         """The whole body; StatusError 413 when it is too large, 408 when it does not come."""
