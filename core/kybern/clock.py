@@ -14,7 +14,6 @@ import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -83,10 +82,6 @@ class Clock(ABC):
     def outside(self) -> Clock:
         """The clock by which other machines judge what is shown to them: certificates."""
         return self
-
-    def utcnow(self) -> datetime:
-        """Wall time as an aware datetime."""
-        return datetime.fromtimestamp(self.now(), UTC)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

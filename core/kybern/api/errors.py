@@ -119,12 +119,6 @@ class StatusError(Exception):
         )
 
     @classmethod
-    def method_not_supported(cls, resource: str, group: str, verb: str) -> StatusError:
-        """405: this resource has no such verb."""
-        message = f"{verb} is not supported on resources of kind {go_text(_qualified(resource, group))}"
-        return cls(405, "MethodNotAllowed", message, _details("", group, resource))
-
-    @classmethod
     def expired(cls, message: str) -> StatusError:
         """410: the revision or continue token asked for is gone; list again."""
         return cls(410, "Expired", message)

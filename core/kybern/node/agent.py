@@ -212,13 +212,6 @@ class NodeAgent:
                     return worker
         raise LookupError(f"no pod {namespace}/{pod} on these nodes")
 
-    async def kill_container(self, namespace: str, pod: str, container: str) -> None:
-        """Kill a running container behind the agent's back (exit code 137)."""
-        worker = self._worker(namespace, pod)
-        for status in worker.known.history(container):
-            await worker.node.runtime.stop_container(status.id, 0)
-        worker.kick()
-
     async def usage(self, pods: Iterable[Any] | None = None) -> list[NodeUsage]:
         """What the nodes and their pods use now; of these pods only, when some are named."""
         if pods is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import attrs
@@ -132,12 +132,3 @@ class Controller(ABC):
 
     async def run(self) -> None:  # noqa: B027  optional, so not abstract
         """Optional background task beside the queue (periodic work); cancelled at shutdown."""
-
-
-def controllers_named(controllers: Sequence[Controller]) -> dict[str, Controller]:
-    """By name; raises ValueError when two have the same."""
-    named: dict[str, Controller] = {}
-    for controller in controllers:
-        if named.setdefault(controller.name, controller) is not controller:
-            raise ValueError(f"two controllers are named {controller.name!r}")
-    return named

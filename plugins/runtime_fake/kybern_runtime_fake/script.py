@@ -70,14 +70,6 @@ class Script(msgspec.Struct, frozen=True, omit_defaults=True):
         here = [begin + at for at, _ in self.loop_lines if begin + at > age]
         return min(here) if here else begin + self.loop_every + self.loop_lines[0][0]
 
-    def has_file(self, path: str, age: float) -> bool:
-        """Whether a file is there at an age, as far as the script goes."""
-        there = False
-        for at, name, present in self.files:
-            if name == path and at <= age:
-                there = present
-        return there
-
 
 class _Forever(Exception):
     """The script goes on for ever from here."""

@@ -48,9 +48,7 @@ def apply_strategic_patch(target: dict[str, Any], patch: Any, schema: PatchSchem
     return _merge_map(target, patch, schema)
 
 
-def _merge_map(
-    target: dict[str, Any], patch: dict[str, Any], schema: PatchSchema | None, retain: bool = False
-) -> dict[str, Any]:
+def _merge_map(target: dict[str, Any], patch: dict[str, Any], schema: PatchSchema | None) -> dict[str, Any]:
     directive = patch.get(_PATCH)
     if directive == "replace":
         return {k: v for k, v in patch.items() if k != _PATCH}
