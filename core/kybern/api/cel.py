@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-__all__ = ["compile_fault", "is_identifier"]
+__all__ = ["KEYWORDS", "compile_fault", "is_identifier"]
 
 _PREFIX, _SUFFIX = "INVALID_ARGUMENT: ", " [INVALID_ARGUMENT]"
-_RESERVED = frozenset(
+KEYWORDS = frozenset(
     [
         "true",
         "false",
@@ -34,11 +34,10 @@ _RESERVED = frozenset(
         "package",
         "namespace",
         "return",
-        "var",
-        "void",
-        "while",
     ]
 )
+"""Field names that rules write with underscores around them."""
+_RESERVED = KEYWORDS | {"var", "void", "while"}
 
 _TYPES = {
     "Quantity": "kubernetes.Quantity",

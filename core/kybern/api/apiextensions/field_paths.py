@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kybern.api import cel
+
 __all__ = ["resolve", "undefined_field"]
 
 Schema = dict[str, Any]
@@ -63,33 +65,9 @@ def _fields(schema: Schema, is_root: bool) -> dict[str, Schema] | None:
     return properties
 
 
-_KEYWORDS = frozenset(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-    ]
-)
-
-
 def _escape(name: str) -> str:
     """A property's name as rules write it: signs that CEL has not are spelled out."""
-    if name in _KEYWORDS:
+    if name in cel.KEYWORDS:
         return f"__{name}__"
     for plain, spelled in (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")):
         name = name.replace(plain, spelled)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api import apps
 from kybern.api.apps.deployment import MORE_THAN_ALL, SPEC, validate_replica_template, validate_update, warn
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.lifecycle import drop_status, keep_other_half
 from kybern.api.table import AGE, NAME, age, selector
 
 
@@ -19,19 +19,6 @@ def default(obj: Any) -> None:
     default_template(obj.spec.template)
     if obj.spec.replicas is None:
         obj.spec.replicas = 1
-
-
-def prepare_create(obj: Any, context: WriteContext) -> None:
-    """Nothing runs yet."""
-    obj.status = apps.ReplicaSetStatus()
-
-
-def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
-    """Spec and status have a path each."""
-    if context.subresource == "status":
-        new.spec = old.spec
-    else:
-        new.status = old.status
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -85,8 +72,8 @@ KIND = Kind(
     categories=("all",),
     subresources=(Subresource("scale", kind="Scale", group="autoscaling", version="v1"), Subresource("status")),
     default=default,
-    prepare_create=prepare_create,
-    prepare_update=prepare_update,
+    prepare_create=drop_status,
+    prepare_update=keep_other_half,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,

@@ -11,7 +11,8 @@ from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_claim_spec, default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.lifecycle import drop_status, keep_other_half
 from kybern.api.table import AGE, NAME, age
 from kybern.api.validation import names
 
@@ -56,19 +57,6 @@ def _default_retention(spec: Any) -> None:
     policy = spec.persistentVolumeClaimRetentionPolicy
     policy.whenDeleted = policy.whenDeleted or "Retain"
     policy.whenScaled = policy.whenScaled or "Retain"
-
-
-def prepare_create(obj: Any, context: WriteContext) -> None:
-    """Nothing runs yet."""
-    obj.status = apps.StatefulSetStatus()
-
-
-def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
-    """Spec and status have a path each."""
-    if context.subresource == "status":
-        new.spec = old.spec
-    else:
-        new.status = old.status
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -191,8 +179,8 @@ KIND = Kind(
     categories=("all",),
     subresources=(Subresource("scale", kind="Scale", group="autoscaling", version="v1"), Subresource("status")),
     default=default,
-    prepare_create=prepare_create,
-    prepare_update=prepare_update,
+    prepare_create=drop_status,
+    prepare_update=keep_other_half,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api import autoscaling
 from kybern.api.autoscaling.behavior import default_behavior, validate_behavior
 from kybern.api.autoscaling.conversion import CPU_PERCENT, cpu_metric, from_v1, to_v1
 from kybern.api.autoscaling.metrics import validate_metrics, validate_reference
 from kybern.api.core.podspec import workload
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.lifecycle import drop_status, keep_other_half
 from kybern.api.table import AGE, NAME, NONE, UNSET, age
 
 SPEC = Path("spec")
@@ -34,19 +34,6 @@ def default_v1(obj: Any) -> None:
     """v1's other defaults come with its conversion."""
     if obj.spec.minReplicas is None:
         obj.spec.minReplicas = 1
-
-
-def prepare_create(obj: Any, context: WriteContext) -> None:
-    """Nothing is measured yet."""
-    obj.status = autoscaling.HorizontalPodAutoscalerStatus()
-
-
-def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
-    """Spec and status have a path each."""
-    if context.subresource == "status":
-        new.spec = old.spec
-    else:
-        new.status = old.status
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -145,8 +132,8 @@ V2 = Kind(
     categories=("all",),
     subresources=(Subresource("status"),),
     default=default,
-    prepare_create=prepare_create,
-    prepare_update=prepare_update,
+    prepare_create=drop_status,
+    prepare_update=keep_other_half,
     validate=validate,
     validate_status_update=validate_status_update,
     columns=(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api import batch
 from kybern.api.batch import schedule
 from kybern.api.batch.job import default_failure_policy
 from kybern.api.batch.jobspec import validate_job_spec
@@ -13,7 +12,8 @@ from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
 from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.lifecycle import drop_status, keep_other_half
 from kybern.api.table import AGE, NAME, NONE, UNSET, age, selector
 from kybern.api.validation import names
 
@@ -35,19 +35,6 @@ def default(obj: Any) -> None:
         spec.successfulJobsHistoryLimit = 3
     if spec.failedJobsHistoryLimit is None:
         spec.failedJobsHistoryLimit = 1
-
-
-def prepare_create(obj: Any, context: WriteContext) -> None:
-    """Nothing ran yet."""
-    obj.status = batch.CronJobStatus()
-
-
-def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
-    """Spec and status have a path each."""
-    if context.subresource == "status":
-        new.spec = old.spec
-    else:
-        new.status = old.status
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -147,8 +134,8 @@ KIND = Kind(
     categories=("all",),
     subresources=(Subresource("status"),),
     default=default,
-    prepare_create=prepare_create,
-    prepare_update=prepare_update,
+    prepare_create=drop_status,
+    prepare_update=keep_other_half,
     validate=validate,
     spec_changed=workload.spec_changed,
     warn=warn,

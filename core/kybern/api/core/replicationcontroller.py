@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api import core, selectors
+from kybern.api import selectors
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
 from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.lifecycle import drop_status, keep_other_half
 from kybern.api.table import AGE, NAME, age, labels
 from kybern.api.validation import names
 
@@ -30,19 +31,6 @@ def default(obj: Any) -> None:
     if found:
         spec.selector = spec.selector or dict(found)
         obj.metadata.labels = obj.metadata.labels or dict(found)
-
-
-def prepare_create(obj: Any, context: WriteContext) -> None:
-    """Nothing runs yet."""
-    obj.status = core.ReplicationControllerStatus()
-
-
-def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
-    """Spec and status have a path each."""
-    if context.subresource == "status":
-        new.spec = old.spec
-    else:
-        new.status = old.status
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -110,8 +98,8 @@ KIND = Kind(
     categories=("all",),
     subresources=(Subresource("scale", kind="Scale", group="autoscaling", version="v1"), Subresource("status")),
     default=default,
-    prepare_create=prepare_create,
-    prepare_update=prepare_update,
+    prepare_create=drop_status,
+    prepare_update=keep_other_half,
     validate=validate,
     validate_status_update=validate_status_update,
     spec_changed=workload.spec_changed,

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api import policy
 from kybern.api.apps.percent import at_most_all, validate_amount
 from kybern.api.core.podspec import workload
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.lifecycle import drop_status, keep_other_half
 from kybern.api.table import AGE, NAME, age
 from kybern.api.validation.selectors import validate_label_selector
 
 SPEC = Path("spec")
 UNHEALTHY = ("AlwaysAllow", "IfHealthyBudget")
 NOT_GIVEN = "N/A"
-
-
-def prepare_create(obj: Any, context: WriteContext) -> None:
-    """Nothing is counted yet."""
-    obj.status = policy.PodDisruptionBudgetStatus()
-
-
-def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
-    """Spec and status have a path each."""
-    if context.subresource == "status":
-        new.spec = old.spec
-    else:
-        new.status = old.status
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -70,8 +57,8 @@ KIND = Kind(
     namespaced=True,
     short_names=("pdb",),
     subresources=(Subresource("status"),),
-    prepare_create=prepare_create,
-    prepare_update=prepare_update,
+    prepare_create=drop_status,
+    prepare_update=keep_other_half,
     validate=validate,
     validate_status_update=validate_status_update,
     spec_changed=workload.spec_changed,
