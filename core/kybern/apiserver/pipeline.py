@@ -23,7 +23,7 @@ from kybern.apiserver.response import Answer, Response, from_error
 from kybern.clock import Clock
 from kybern.store.interface import StoreError
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "unreachable"]
 
 log = logging.getLogger(__name__)
 _LARGE = 128 * 1024
@@ -55,7 +55,7 @@ class Pipeline:
             answer = from_error(error)
         except StoreError as error:
             log.error("%s %s: %s", request.method, request.path, error)
-            answer = from_error(StatusError(503, "ServiceUnavailable", f"the store cannot be reached: {error}", {}))
+            answer = from_error(unreachable(error))
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             answer = from_error(StatusError.internal(str(error) or type(error).__name__))
@@ -79,3 +79,8 @@ class Pipeline:
             return answer
         finally:
             self._fairness.leave(request, seat)
+
+
+def unreachable(error: StoreError) -> StatusError:
+    """What clients are told when the store fails."""
+    return StatusError(503, "ServiceUnavailable", f"the store cannot be reached: {error}", {})

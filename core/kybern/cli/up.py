@@ -144,7 +144,7 @@ def _child(state: State, config: Config, plain: dict[str, Any], progress: Any) -
     def tell(**message: Any) -> None:
         try:
             progress.write(msgspec.json.encode(message) + b"\n")
-        except OSError:  # nobody listens any more, which is no reason to stop
+        except (OSError, ValueError):  # nobody listens any more, which is no reason to stop
             pass
 
     def show(step: str) -> None:

@@ -6,9 +6,10 @@ given is copied.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from copy import copy
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ from kybern.apiserver.body import object_from
 from kybern.apiserver.operation import Operation
 from kybern.apiserver.options import ListOptions
 from kybern.apiserver.patching import patch_change
+from kybern.apiserver.pipeline import unreachable
 from kybern.apiserver.request import Request
 from kybern.apiserver.response import Response
 from kybern.apiserver.subresources.binding import bind
@@ -28,6 +30,7 @@ from kybern.apiserver.verbs.create import create
 from kybern.apiserver.verbs.delete import DeleteOptions, delete, delete_collection
 from kybern.apiserver.verbs.update import replace, update
 from kybern.client.interface import Client, Event, ObjectList, PatchType, Propagation
+from kybern.store.interface import StoreError
 
 if TYPE_CHECKING:
     from kybern.apiserver.backend import Backend
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from kybern.apiserver.server import APIServer
 
 K = TypeVar("K")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 __all__ = ["ADMIN", "InProcessClient"]
 
@@ -64,6 +69,19 @@ _PATCH_TYPES = {
     "strategic": "application/strategic-merge-patch+json",
     "json": "application/json-patch+json",
 }
+
+
+def _told(write: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """A store that cannot be written to (a full disk) is a 503, as it is over HTTPS: clients try again."""
+
+    @wraps(write)
+    async def told(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return await write(*args, **named)
+        except StoreError as error:
+            raise unreachable(error) from error
+
+    return told
 
 
 class InProcessClient(Client):
@@ -126,6 +144,7 @@ class InProcessClient(Client):
         finally:
             watcher.close()
 
+    @_told
     async def create(self, obj: K, *, dry_run: bool = False, field_manager: str = "") -> K:
         given: Any = obj
         metadata = given.metadata
@@ -153,6 +172,7 @@ class InProcessClient(Client):
             raise StatusError.from_status(msgspec.json.decode(data), code)
         return data
 
+    @_told
     async def update(self, obj: K, *, subresource: str = "", dry_run: bool = False, field_manager: str = "") -> K:
         given: Any = obj
         metadata = given.metadata
@@ -165,6 +185,7 @@ class InProcessClient(Client):
         made: K = written.object
         return made
 
+    @_told
     async def patch(
         self, kind: type[K], name: str, namespace: str, patch: Any, *, type: PatchType = "merge", subresource: str = "",
         dry_run: bool = False, field_manager: str = "", force: bool = False,
@@ -186,6 +207,7 @@ class InProcessClient(Client):
         made: K = written.object
         return made
 
+    @_told
     async def delete(
         self, kind: type[K], name: str, namespace: str = "", *, uid: str = "", resource_version: str = "",
         propagation: Propagation | None = None, grace_period: int | None = None, dry_run: bool = False,
@@ -194,6 +216,7 @@ class InProcessClient(Client):
         options = DeleteOptions(grace_period, uid or None, resource_version or None, propagation)
         return (await delete(backend, resource, op, options)).object
 
+    @_told
     async def delete_collection(
         self, kind: type[K], namespace: str = "", *, labels: str = "", fields: str = "",
         propagation: Propagation | None = None,
@@ -202,6 +225,7 @@ class InProcessClient(Client):
         listing = await read.list_(resource, op, ListOptions(labels, fields))
         await delete_collection(backend, resource, op, DeleteOptions(propagation=propagation), listing.items)
 
+    @_told
     async def create_subresource(self, kind: type[Any], name: str, namespace: str, subresource: str, body: Any) -> Any:
         if subresource == "binding":
             backend, _, op = self._begin("create", kind, namespace, name, subresource)
