@@ -1,0 +1,126 @@
+"""What the texts name exists: files, links, modules, the fields of configuration, and commands that parse."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import tomllib
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from kybern import config
+from kybern.cli import arguments
+
+ROOT = Path(__file__).parents[2]
+TEXTS = sorted(
+    path
+    for pattern in ("*.md", "docs/**/*.md", "plugins/*/README.md", "examples/*/README.md")
+    for path in ROOT.glob(pattern)
+)
+SUFFIXES = (".py", ".pyi", ".md", ".toml", ".ini")
+FOR_EXAMPLE = ("kybern.toml", "my_controllers/__init__.py")
+"""Files of the reader's own."""
+OF_A_CLUSTER = ("pki/",)
+"""Folders of a running cluster's state."""
+
+
+def place(text: Path) -> str:
+    return str(text.relative_to(ROOT))
+
+
+def sources() -> set[PurePosixPath]:
+    """Every source file and every folder above it."""
+    found = {
+        PurePosixPath(file.relative_to(ROOT))
+        for top in ("core", "plugins", "docs", "examples", "tests", "benchmarks", "tools")
+        for file in (ROOT / top).rglob("*")
+        if file.suffix in SUFFIXES
+    }
+    found |= {PurePosixPath(file.name) for file in ROOT.iterdir() if file.is_file()}
+    return found | {folder for file in found for folder in file.parents}
+
+
+def pattern(path: str) -> re.Pattern[str]:
+    """`.../` stands for any folders; a path may leave out the folders that it begins with."""
+    parts = (".*" if part == "..." else re.escape(part) for part in path.rstrip("/").split("/"))
+    return re.compile(r"(?:.*/)?" + "/".join(parts))
+
+
+def paths(text: Path) -> list[str]:
+    quoted = re.findall(r"`([\w./-]+)`", text.read_text())
+    return [p for p in quoted if p.endswith((*SUFFIXES, "/")) and p not in (*FOR_EXAMPLE, *OF_A_CLUSTER)]
+
+
+def blocks(text: Path, *languages: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```", text.read_text(), re.MULTILINE | re.DOTALL)
+    return [block for language, block in found if language in languages]
+
+
+def commands(text: Path) -> list[str]:
+    """Lines of `kybern ...`, in backticks or in a block; without comments and what follows it."""
+    quoted = [q.replace("\\|", "|") for q in re.findall(r"`(kybern [a-z][^`\n]*)`", text.read_text())]
+    shown = re.findall(r"^(?:    |\$ )?(kybern [a-z].*)$", text.read_text(), re.MULTILINE)
+    return [re.split(r"  #| && ", line)[0].strip() for line in (*quoted, *shown) if "..." not in line]
+
+
+def variants(command: str) -> list[list[str]]:
+    """The command with what it must have; then with each optional part, and each choice of it."""
+    command = command.replace("N]", "1]").replace("--port P", "--port 0").replace("rate N", "rate 2")
+    options = re.findall(r"\[([^\]]*)\]", command)
+    bare = re.sub(r"\[[^\]]*\]", "", command)
+    return [shlex.split(bare), *(shlex.split(f"{bare} {choice}") for part in options for choice in part.split("|"))]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=place)
+def test_every_path_in_backticks_is_there(text: Path) -> None:
+    there = [str(path) for path in sources()]
+    missing = [p for p in paths(text) if not any(pattern(p).fullmatch(path) for path in there)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=place)
+def test_every_link_leads_somewhere(text: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text.read_text()) if "://" not in link]
+    assert [link for link in links if not (text.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=place)
+def test_every_dotted_name_can_be_imported(text: Path) -> None:
+    for name in re.findall(r"`(kybern\.[a-z_.]+(?:\.[A-Z]\w+)?)`", text.read_text()):
+        if name not in FOR_EXAMPLE:
+            module, _, last = name.rpartition(".")
+            if last[0].isupper():
+                assert hasattr(importlib.import_module(module), last), name
+            else:
+                importlib.import_module(name)
+
+
+@pytest.mark.parametrize(
+    "command", sorted({line for text in TEXTS for line in commands(text) if not line.startswith("kybern kubectl")})
+)
+def test_every_command_line_parses(command: str) -> None:
+    for words in variants(command):
+        arguments.parser().parse_args(words[1:])
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in arguments.COMMANDS if f"`kybern {name}" not in readme] == []
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=place)
+def test_every_piece_of_configuration_is_accepted(text: Path, tmp_path: Path) -> None:
+    for piece in blocks(text, "toml"):
+        if "project" not in tomllib.loads(piece):
+            file = tmp_path / "kybern.toml"
+            file.write_text(piece)
+            config.load(file)
+
+
+def test_every_make_target_is_one() -> None:
+    texts = "\n".join((ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md"))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", texts, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"up", "down", "test"} <= named <= targets
