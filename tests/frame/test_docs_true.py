@@ -124,3 +124,21 @@ def test_every_make_target_is_one() -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", texts, re.MULTILINE))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"up", "down", "test"} <= named <= targets
+
+
+@pytest.mark.anyio
+async def test_the_readmes_test_passes(kybern_cluster) -> None:
+    names: dict = {}
+    exec(blocks(ROOT / "README.md", "python")[0], names)
+    assert names["pytestmark"] == pytest.mark.anyio
+    await names["test_a_pod_runs"](kybern_cluster)
+
+
+def test_the_controller_that_is_explained_is_the_one_that_runs() -> None:
+    """What the page on controllers quotes stands so in the code; its own example of a plugin begins with a comment."""
+    page = ROOT / "docs/controllers.md"
+    code = (ROOT / re.findall(r"`(plugins/\S+\.py)`", page.read_text())[0]).read_text()
+    tests = "\n".join(file.read_text() for file in (ROOT / "tests/controllers").glob("*.py"))
+    quoted = [block for block in blocks(page, "python") if not block.startswith("# ")]
+    assert len(quoted) >= 6
+    assert [block for block in quoted if block not in code and block not in tests] == []
