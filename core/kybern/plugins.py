@@ -182,7 +182,7 @@ def _load_one(entry: EntryPoint, asked: bool, off: bool) -> Plugin:
         return plugin
     try:
         plugin.module = entry.load()
-    except Exception as e:
+    except (Exception, SystemExit) as e:
         raise PluginError(
             f"plugin {entry.name!r} ({entry.value} of {plugin.distribution}) cannot be imported: {_told(e)}; "
             f"disable it with --disable {entry.name}"

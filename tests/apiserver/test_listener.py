@@ -122,6 +122,20 @@ async def test_errors_are_status_objects_and_keep_the_connection(wire: Wire) -> 
         assert (code, headers["Content-Type"], json.loads(answer)["kind"]) == (400, "application/json", "Status")
 
 
+async def test_headers_that_are_no_text_are_answered_as_any_others(api: Api, wire: Wire) -> None:
+    body = json.dumps({"metadata": {"name": "odd"}}).encode()
+    for header in ("Impersonate-User", "User-Agent", "X-Any"):
+        head = (
+            f"POST {CONFIG_MAPS}?dryRun=All HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{header}: ".encode()
+        )
+        await wire.send(head + b"\xff\xfe/1\r\n\r\n" + body)
+        code, headers, answer = await wire.answer()
+        assert (code in (201, 403), headers["Content-Type"]) == (True, "application/json"), header
+        assert json.loads(answer)["kind"] in ("ConfigMap", "Status")
+        if header == "Impersonate-User":
+            assert api.rules.asked[-1].user.name == "\ufffd\ufffd/1"
+
+
 async def test_a_body_over_the_limit_is_refused(wire: Wire) -> None:
     big = b'{"data":{"a":"' + b"x" * LIMIT + b'"}}'
     code, _, answer = await wire.ask("POST", CONFIG_MAPS, big)

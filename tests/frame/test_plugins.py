@@ -88,6 +88,13 @@ def test_a_plugin_that_raises_on_import_is_named():
         plugins.load(entries=[EntryPoint("broken", "no_such_module_anywhere", plugins.GROUP)])
 
 
+def test_a_plugin_that_exits_on_import_is_named(tmp_path, monkeypatch):
+    (tmp_path / "plugin_that_leaves.py").write_text("import sys\nsys.exit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match=r"plugin 'leaves' .* cannot be imported: SystemExit: 3"):
+        plugins.load(entries=[EntryPoint("leaves", "plugin_that_leaves", plugins.GROUP)])
+
+
 def test_a_plugin_that_raises_in_a_hook_is_named(plugin):
     @hookimpl
     def kybern_controllers():

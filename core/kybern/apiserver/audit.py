@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from kybern.api.time import format_micro_time
-from kybern.apiserver.request import Request
+from kybern.apiserver.request import Request, readable
 
 __all__ = ["Audit"]
 
@@ -34,7 +34,7 @@ class Audit:
             "verb": request.verb,
             "user": _user(request.impersonator or request.user),
             "sourceIPs": [request.peer] if request.peer else [],
-            "userAgent": request.headers.get("User-Agent", ""),
+            "userAgent": readable(request.headers.get("User-Agent", "")),
             "responseStatus": {"code": code},
             "requestReceivedTimestamp": format_micro_time(request.now),
             "stageTimestamp": format_micro_time(now),

@@ -16,7 +16,7 @@ from kybern.apiserver.negotiate import Media, negotiate
 from kybern.apiserver.operation import Operation, Written
 from kybern.apiserver.options import WriteOptions, dry_run_of, list_options, write_options
 from kybern.apiserver.patching import APPLY, applied_body, applied_decoder, change_of
-from kybern.apiserver.request import Request, query_bool, query_int
+from kybern.apiserver.request import Request, query_bool, query_int, readable
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.response import Answer, Response
 from kybern.apiserver.verbs import read
@@ -32,7 +32,7 @@ def operation(request: Request, dry_run: bool = False, field_manager: str = "") 
     """The operation that a request asks for."""
     if not field_manager:
         # Upstream's rule for who does not say: the program's name, up to the slash.
-        field_manager = request.headers.get("User-Agent", "").partition("/")[0][:128]
+        field_manager = readable(request.headers.get("User-Agent", "")).partition("/")[0][:128]
     return Operation(
         request.user,
         request.now,

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from kybern.api.errors import StatusError
 from kybern.apiserver.authorization import Attributes
 from kybern.apiserver.authorize import Authorization
-from kybern.apiserver.request import Request
+from kybern.apiserver.request import Request, readable
 from kybern.apiserver.user import ANONYMOUS, User
 
 __all__ = ["Impersonation"]
@@ -44,7 +44,7 @@ class Impersonation:
 
 def _all(headers: Any, name: str) -> tuple[str, ...]:
     values = headers.getall(name, ()) if hasattr(headers, "getall") else [headers[name]] if name in headers else []
-    return tuple(values)
+    return tuple(readable(value) for value in values)
 
 
 def _wanted(headers: Any) -> tuple[str, tuple[str, ...], str, dict[str, tuple[str, ...]]]:
@@ -53,7 +53,7 @@ def _wanted(headers: Any) -> tuple[str, tuple[str, ...], str, dict[str, tuple[st
         for header in dict.fromkeys(headers)
         if header.lower().startswith(_EXTRA)
     }
-    return headers.get(_USER, ""), _all(headers, _GROUP), headers.get(_UID, ""), extra
+    return readable(headers.get(_USER, "")), _all(headers, _GROUP), readable(headers.get(_UID, "")), extra
 
 
 def _questions(

@@ -14,7 +14,7 @@ from kybern.api import selectors
 from kybern.api.errors import StatusError
 from kybern.apiserver.user import ANONYMOUS, User
 
-__all__ = ["Request", "query_bool", "query_int"]
+__all__ = ["Request", "query_bool", "query_int", "readable"]
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _COLLECTION = {"get": "list", "delete": "deletecollection"}
@@ -165,3 +165,8 @@ def _parse_query(text: str) -> dict[str, list[str]]:
     for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=None):
         query.setdefault(name, []).append(value)
     return query
+
+
+def readable(header: str) -> str:
+    """A header's value as text that can be encoded again: bytes that are no UTF-8 become the replacement character."""
+    return header if header.isascii() else header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
