@@ -95,7 +95,7 @@ class DaemonSetController(Controller):
             self.events.event(daemon_set, "Warning", "SelectingAll", text)
             return None
         pods = await self._claim(daemon_set)
-        history = History(self.client, self.revisions.by_index("owner", daemon_set.metadata.uid))
+        history = await History.of(self.client, daemon_set, self.revisions)
         newest, collisions = await history.sync(daemon_set, daemon_set.status.collisionCount or 0)
         revision = Revision(newest.metadata.labels[HASH_LABEL], daemon_set.spec.minReadySeconds or 0, self.clock.now())
         where = self._places(daemon_set, pods)

@@ -15,7 +15,7 @@ import msgspec
 from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.client.interface import Client
-from kybern.reconcile.owners import controller_reference
+from kybern.reconcile.owners import claim, controller_reference, label_test
 from kybern_controllers_workloads.deployment_revisions import safe_hash
 
 __all__ = ["HASH_LABEL", "History", "new_revision", "template_of"]
@@ -65,6 +65,14 @@ class History:
 
     def __attrs_post_init__(self) -> None:
         self.revisions.sort(key=lambda r: (r.revision or 0, r.metadata.creationTimestamp or "", r.metadata.name))
+
+    @classmethod
+    async def of(cls, client: Client, owner: Any, informer: Any) -> History:
+        """The owner's revisions, with those that an earlier owner of its pods has left behind."""
+        metadata = owner.metadata
+        own = informer.by_index("owner", metadata.uid)
+        orphans = informer.by_index("owner", f"orphans/{metadata.namespace}")
+        return cls(client, await claim(client, owner, own + orphans, label_test(owner.spec.selector)))
 
     def by_name(self, name: str | None) -> Any | None:
         """The revision of that name."""

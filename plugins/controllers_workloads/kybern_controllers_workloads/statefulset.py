@@ -83,7 +83,7 @@ class StatefulSetController(Controller):
             # The garbage collector ends its pods.
             return None
         pods = await self._claim(stateful_set)
-        history = History(self.client, self.revisions.by_index("owner", stateful_set.metadata.uid))
+        history = await History.of(self.client, stateful_set, self.revisions)
         revisions = await self._revisions(stateful_set, history)
         wait = self.expectations.wait(key)
         view = View.of(stateful_set, pods, self.clock.now())
