@@ -6,7 +6,7 @@ import argparse
 
 __all__ = ["COMMANDS", "parser"]
 
-COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "plugins", "snapshot", "clock", "logs", "kubectl")
+COMMANDS = ("up", "down", "delete", "status", "kubeconfig", "plugins", "snapshot", "clock", "break", "logs", "kubectl")
 
 
 def parser(with_plugins: bool = False) -> argparse.ArgumentParser:
@@ -25,6 +25,7 @@ def parser(with_plugins: bool = False) -> argparse.ArgumentParser:
     _add_plugins(commands)
     _add_snapshot(commands)
     _add_clock(commands)
+    _add_break(commands)
     _add_logs(commands)
     kubectl = commands.add_parser(
         "kubectl", help="run kubectl against a cluster (kybern kubectl get pods -A)", add_help=False
@@ -92,6 +93,21 @@ def _add_snapshot(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         command = actions.add_parser(action, help=text, description=text.capitalize() + ".")
         command.add_argument("file", metavar="FILE")
         _name(command)
+
+
+def _add_break(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "break things on purpose: kill a container, stop a node, give it back"
+    breaking = commands.add_parser("break", help=text, description=text.capitalize() + ".")
+    actions = breaking.add_subparsers(dest="action", metavar="ACTION", required=True)
+    kill = actions.add_parser("kill", help="kill a container of a pod, as the kernel might (exit code 137)")
+    kill.add_argument("pod", metavar="POD")
+    kill.add_argument("-n", "--namespace", default="default")
+    kill.add_argument("-c", "--container", default="", help="default: the pod's first")
+    _name(kill)
+    for action, text in (("stop", "a node falls silent, as if its machine lost power"), ("start", "a node comes back")):
+        node = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        node.add_argument("node", metavar="NODE")
+        _name(node)
 
 
 def _add_clock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

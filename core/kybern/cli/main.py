@@ -9,6 +9,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 from typing import NoReturn
 
 from kybern.cli import arguments
@@ -44,7 +45,7 @@ def _run(command: str, args: argparse.Namespace) -> int:
     from kybern.config import ConfigError
     from kybern.plugins import PluginError
 
-    module = importlib.import_module(f"kybern.cli.{command}")
+    module = importlib.import_module(f"kybern.cli.{command}{'_' if iskeyword(command) else ''}")
     try:
         return int(module.run(args) or 0)
     except (CommandError, StateError, ConfigError, PluginError, KubeconfigError) as e:

@@ -1,4 +1,4 @@
-"""Paths of the cluster itself, beside the Kubernetes API: `/kybern/snapshot` and `/kybern/clock`."""
+"""Paths of the cluster itself, beside the Kubernetes API: `/kybern/snapshot`, `/kybern/clock`, `/kybern/break`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["routes"]
 
 
 def routes(cluster: Cluster) -> Sequence[Route]:
-    """What `kybern snapshot save` asks a running cluster."""
+    """What `kybern snapshot save`, `kybern clock` and `kybern break` ask a running cluster."""
 
     async def snapshot(request: RouteRequest) -> RouteResponse:
         file = Path((request.query.get("file") or [""])[0])
@@ -41,7 +41,35 @@ def routes(cluster: Cluster) -> Sequence[Route]:
             raise StatusError.bad_request(str(e)) from e
         return RouteResponse(msgspec.json.encode(clocks.shown(cluster.clock)))
 
+    async def break_(request: RouteRequest) -> RouteResponse:
+        query = {name: values[0] for name, values in request.query.items()}
+        try:
+            await _break(cluster, query)
+        except LookupError as e:
+            raise StatusError(404, "NotFound", str(e.args[0]) if e.args else str(e), {}) from None
+        return RouteResponse(msgspec.json.encode(query))
+
     return [
+        Route("/kybern/break", break_, methods=("POST",)),
         Route("/kybern/snapshot", snapshot, methods=("POST",)),
         Route("/kybern/clock", clock, methods=("GET", "POST")),
     ]
+
+
+async def _break(cluster: Cluster, what: dict[str, str]) -> None:
+    """Take a node away, give it back, or kill a container; LookupError when it is not here."""
+    agent = cluster.nodes
+    if agent is None:
+        raise LookupError("this cluster's process hosts no nodes")
+    match what.get("action"):
+        case "kill":
+            await agent.kill_container(what.get("namespace", "default"), what.get("pod", ""), what.get("container", ""))
+        case "stop" | "start" as action:
+            node = what.get("node", "")
+            if node not in agent.nodes:
+                raise LookupError(f"no node {node!r} here; there are: {', '.join(sorted(agent.nodes))}")
+            if agent.nodes[node].alive != (action == "stop"):
+                raise LookupError(f"node {node!r} is {'stopped' if action == 'stop' else 'running'} already")
+            await (agent.stop_node(node) if action == "stop" else agent.start_node(node))
+        case other:
+            raise LookupError(f"action {other!r} is none of: kill, stop, start")

@@ -212,6 +212,20 @@ class NodeAgent:
                     return worker
         raise LookupError(f"no pod {namespace}/{pod} on these nodes")
 
+    async def kill_container(self, namespace: str, pod: str, container: str = "") -> None:
+        """Kill a running container ("" : the pod's first) behind the agent's back, as the kernel might: exit code 137.
+
+        LookupError when no node here runs that pod or it has no such container.
+        """
+        worker = self._worker(namespace, pod)
+        container = container or worker.pod.spec.containers[0].name
+        found = worker.known.history(container)
+        if not found:
+            raise LookupError(f"pod {namespace}/{pod} has no container {container!r}")
+        for status in found:
+            await worker.node.runtime.stop_container(status.id, 0)
+        worker.kick()
+
     async def usage(self, pods: Iterable[Any] | None = None) -> list[NodeUsage]:
         """What the nodes and their pods use now; of these pods only, when some are named."""
         if pods is None:
