@@ -83,9 +83,17 @@ class Plugins:
         """Results of all enabled implementations of a hook. A plugin that raises is named in the PluginError."""
         return [result for _, result in self._results(hook, arguments)]
 
-    def collect(self, hook: str, **arguments: Any) -> list[Any]:
-        """All drivers that implementations of a hook register."""
-        return [driver for _, drivers in self._results(hook, arguments) for driver in drivers]
+    def collect(self, hook: str, of: type[Any] = object, **arguments: Any) -> list[Any]:
+        """All drivers that implementations of a hook register; PluginError when one is no `of`."""
+        drivers = []
+        for plugin, registered in self._results(hook, arguments):
+            for driver in registered:
+                if not isinstance(driver, of):
+                    raise PluginError(
+                        f"plugin {plugin!r} registered {_short(driver)} in {hook}, which is no {of.__name__}"
+                    )
+                drivers.append(driver)
+        return drivers
 
     def offers(self, hook: str, **arguments: Any) -> dict[str, Offer]:
         """Drivers by name; PluginError when two plugins offer the same name."""

@@ -56,6 +56,14 @@ def test_a_disabled_plugin_takes_no_part(plugin):
     assert loaded.collect("kybern_controllers", start=None) == []
 
 
+def test_a_plugin_that_registers_something_else_is_named(plugin):
+    loaded = plugins.load(entries=[plugin("a", kybern_controllers=controllers_hook("no controller"))])
+    with pytest.raises(
+        PluginError, match="plugin 'a' registered 'no controller' in kybern_controllers, which is no int"
+    ):
+        loaded.collect("kybern_controllers", of=int, start=None)
+
+
 def test_an_unknown_name_is_refused_with_those_that_exist(plugin):
     with pytest.raises(PluginError, match="there is no plugin 'x'; installed are: a"):
         plugins.load(enable=["x"], entries=[plugin("a")])

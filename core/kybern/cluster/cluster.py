@@ -208,23 +208,29 @@ class Cluster:
 
     async def _serve(self, start: Start, stack: AsyncExitStack) -> None:
         """The API server over the store, listening."""
+        from kybern.api.kind import Kind
+        from kybern.apiserver.admission import Admission
+        from kybern.apiserver.authentication import Authenticator
+        from kybern.apiserver.authorization import Authorizer
+        from kybern.apiserver.reviews import Review
+        from kybern.apiserver.routes import Route
         from kybern.apiserver.server import APIServer
         from kybern.cluster.routes import routes
 
         self.pki.ensure()
         collect = self.plugins.collect
-        for kind in collect("kybern_resources", start=start):
+        for kind in collect("kybern_resources", of=Kind, start=start):
             start.registry.add(kind)
         network = self.config.network
         self.server = APIServer(
             store=self.store,
             registry=start.registry,
             clock=self.clock,
-            authenticators=collect("kybern_authenticator", start=start),
-            authorizers=collect("kybern_authorizer", start=start),
-            admission=collect("kybern_admission", start=start),
-            reviews=collect("kybern_reviews", start=start),
-            routes=[*routes(self), *collect("kybern_routes", start=start)],
+            authenticators=collect("kybern_authenticator", of=Authenticator, start=start),
+            authorizers=collect("kybern_authorizer", of=Authorizer, start=start),
+            admission=collect("kybern_admission", of=Admission, start=start),
+            reviews=collect("kybern_reviews", of=Review, start=start),
+            routes=[*routes(self), *collect("kybern_routes", of=Route, start=start)],
             service_cidr=network.service_cidr,
             node_port_range=network.node_port_range,
         )
@@ -265,10 +271,11 @@ class Cluster:
 
     async def _run_components(self, tasks: anyio.abc.TaskGroup, start: Start) -> None:
         from kybern.reconcile.engine import Engine
+        from kybern.reconcile.interface import Controller
 
         self.engine = Engine(self.client, self.clock, self.informers, self.events)
         if self.config.controllers.enabled:
-            controllers = self.plugins.collect("kybern_controllers", start=start)
+            controllers = self.plugins.collect("kybern_controllers", of=Controller, start=start)
             self._check_disabled({controller.name for controller in controllers})
             for controller in controllers:
                 if controller.name not in self.config.controllers.disable:
