@@ -1,4 +1,4 @@
-"""Batch work: how fast pods of a large Job go through, and what Jobs and CronJobs at rest cost."""
+"""How fast pods of a large Job go through, and what Deployments, Jobs and CronJobs at rest cost."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ COMPLETIONS = 2000
 PARALLELISM = 200
 NODES = 50
 JOBS = 1000
+DEPLOYMENTS = 1000
+DEPLOYMENT_NODES = 12
+"""Room for a pod of each Deployment."""
 CRONJOBS = 200
 REST = 10.0
 """Seconds over which the processor time at rest is taken."""
+APPS = "/apis/apps/v1/namespaces/default"
 PATH = "/apis/batch/v1/namespaces/default"
 
 
@@ -34,20 +38,31 @@ def measure() -> Iterator[Row]:
 
 
 def _rest() -> Iterator[Row]:
-    with Server(nodes={"count": 1}) as server:
+    with Server(nodes={"count": DEPLOYMENT_NODES}) as server:
         address = server.address
+        for i in range(DEPLOYMENTS):
+            ask_json(address, "POST", f"{APPS}/deployments", deployment(f"web-{i}"))
         for i in range(JOBS):
             # Half of them are finished, half wait to be resumed.
             ask_json(address, "POST", f"{PATH}/jobs", job(f"job-{i}", 0 if i % 2 else 1, 1, suspend=not i % 2))
         for i in range(CRONJOBS):
             ask_json(address, "POST", f"{PATH}/cronjobs", cronjob(f"tick-{i}"))
         until(lambda: _settled(address) >= JOBS, 60, f"{JOBS} Jobs to settle", pause=1.0)
+        until(lambda: _available(address) >= DEPLOYMENTS, 60, f"{DEPLOYMENTS} Deployments to be available", pause=1.0)
         before = server.cpu()
         time.sleep(REST)
         share, memory = (server.cpu() - before) / REST * 100, server.memory()
     met = limit(share, at_most=1) and limit(memory, at_most=250)
-    name = f"{JOBS:,} Jobs and {CRONJOBS} CronJobs at rest"
+    name = f"{DEPLOYMENTS:,} Deployments, {JOBS:,} Jobs, {CRONJOBS} CronJobs at rest"
     yield Row(name, "", "<= 1% of a core, <= 250 MB", f"{share:.1f}%, {memory:.0f} MB", met)
+
+
+def deployment(name: str) -> dict[str, Any]:
+    """One of one pod."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
 def job(name: str, completions: int, parallelism: int, **spec: Any) -> dict[str, Any]:
@@ -78,3 +93,8 @@ def _succeeded(address: Address, name: str) -> int:
 def _settled(address: Address) -> int:
     items = ask_json(address, "GET", f"{PATH}/jobs")["items"]
     return sum(bool(item["status"].get("conditions")) for item in items)
+
+
+def _available(address: Address) -> int:
+    items = ask_json(address, "GET", f"{APPS}/deployments")["items"]
+    return sum(item["status"].get("availableReplicas", 0) for item in items)
