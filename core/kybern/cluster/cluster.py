@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +20,7 @@ import anyio
 from kybern import config as settings
 from kybern.api import registry
 from kybern.clock import Clock, PacedClock
-from kybern.cluster import clocks, stores
+from kybern.cluster import clocks, listener, nodes, stores
 from kybern.cluster.check import check
 from kybern.cluster.start import Start
 from kybern.cluster.state import Record, State
@@ -237,37 +236,9 @@ class Cluster:
         self._progress("starting the API server")
         await self.server.start()
         stack.push_async_callback(self.server.close)
-        listening = self._listen()
-        self.url = f"https://{_host(self.config.api.address)}:{listening.getsockname()[1]}"
+        listening = listener.listen(self.config.api, self.state.read().port if self.state.exists else 0)
+        self.url = listener.url(listening, self.config.api.address)
         await self.server.serve(listening, self.pki.server_ssl_context())
-
-    def _listen(self) -> socket.socket:
-        api = self.config.api
-        family = socket.AF_INET6 if ":" in api.address else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._bind(listening)
-        except OSError as e:
-            listening.close()
-            raise ConfigError(
-                f"api.port: cannot listen on {api.address}:{api.port}: {e.strerror}; "
-                "choose another with --port, or stop what listens there"
-            ) from None
-        listening.listen(1024)
-        listening.setblocking(False)
-        return listening
-
-    def _bind(self, listening: socket.socket) -> None:
-        """To the port that is set; when any will do, to that of the last time, so that kubeconfigs stay right."""
-        api = self.config.api
-        last = self.state.read().port if self.state.exists else 0
-        if not api.port and last:
-            try:
-                return listening.bind((api.address, last))
-            except OSError:  # somebody else has it by now
-                pass
-        listening.bind((api.address, api.port))
 
     async def _run_components(self, tasks: anyio.abc.TaskGroup, start: Start) -> None:
         from kybern.reconcile.engine import Engine
@@ -287,12 +258,11 @@ class Cluster:
             self._progress("starting the scheduler")
             self.scheduler = self._make_scheduler(start)
             tasks.start_soon(self.scheduler.run)
-        if configured := node_configs(self.config):
+        if configured := nodes.configured(self.config):
             from kybern.cluster.streams import JoinedStreams
 
-            self._check_ranges(len(configured))
             self._progress(f"starting {len(configured)} node{'s' if len(configured) > 1 else ''}")
-            self.nodes = self._make_nodes(start, configured)
+            self.nodes = nodes.make_agent(self, start, configured)
             self.server.nodes = JoinedStreams(self.nodes)
             tasks.start_soon(self.nodes.run)
         tasks.start_soon(self.pki.keep_renewed)
@@ -329,87 +299,12 @@ class Cluster:
             log.warning("%s: %s", self.config.scheduler.config, warning)
         return config
 
-    def _check_ranges(self, nodes: int) -> None:
-        """Every node needs a /24 of the pod range; without one its pods would wait."""
-        import ipaddress
-
-        cidr = self.config.network.pod_cidr
-        try:
-            there = 2 ** (24 - ipaddress.ip_network(cidr).prefixlen)
-        except ValueError as e:
-            raise ConfigError(f"network.pod_cidr: {cidr!r} is not an address range: {e}") from None
-        if nodes > there:
-            raise ConfigError(
-                f"network.pod_cidr: {cidr} has {there:g} ranges of /24 and {nodes} nodes need one each; "
-                "use a wider one, such as 10.128.0.0/9"
-            )
-
-    def _make_nodes(self, start: Start, configured: list[Any]) -> NodeAgent:
-        from kybern.node.agent import NodeAgent
-        from kybern.node.config import AgentConfig
-
-        offers = self.plugins.offers("kybern_runtime", start=start)
-        self.state.nodes.mkdir(exist_ok=True)
-        for node in configured:
-            stores.select(offers, node.runtime, "nodes.runtime")
-        used = {node.runtime: offers[node.runtime] for node in configured}
-        options = {name: self.options(offer.plugin) for name, offer in used.items()}
-        return NodeAgent(
-            self.client,
-            self.informers,
-            self.clock,
-            self.events,
-            nodes=configured,
-            drivers={name: offer.driver for name, offer in used.items()},
-            state_dir=self.state.nodes,
-            config=AgentConfig(runtime_options=options),
-        )
-
-
-def node_configs(config: Config) -> list[Any]:
-    """The nodes that the configuration asks for."""
-    from kybern.node.config import NodeConfig, numbered_nodes
-
-    nodes = config.nodes
-    capacity = {"cpu": nodes.cpu, "memory": nodes.memory}
-    made = numbered_nodes(nodes.count, runtime=nodes.runtime, capacity=capacity, max_pods=nodes.pods)
-    for number, group in enumerate(nodes.group):
-        for i in range(group.count):
-            made.append(
-                NodeConfig(
-                    name=f"{group.name}-{i}",
-                    runtime=group.runtime or nodes.runtime,
-                    internal_ip=f"172.19.{number % 256}.{i % 250 + 2}",
-                    labels=group.labels,
-                    taints=[_taint(text) for text in group.taints],
-                    capacity={"cpu": group.cpu or nodes.cpu, "memory": group.memory or nodes.memory},
-                    max_pods=group.pods or nodes.pods,
-                )
-            )
-    return made
-
-
-def _taint(text: str) -> dict[str, str]:
-    key, _, rest = text.rpartition(":")
-    name, _, value = key.partition("=")
-    if not name or rest not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
-        raise ConfigError(
-            f"nodes.group: taint {text!r} is not of the form key=value:Effect (NoSchedule, PreferNoSchedule, NoExecute)"
-        )
-    return {"key": name, "value": value, "effect": rest} if value else {"key": name, "effect": rest}
-
 
 def _only(e: BaseException) -> BaseException:
     """What a task group's exception is about, when it is about one thing."""
     while isinstance(e, BaseExceptionGroup) and len(e.exceptions) == 1:
         e = e.exceptions[0]
     return e
-
-
-def _host(address: str) -> str:
-    if address in ("0.0.0.0", "::"):
-        return "127.0.0.1"
-    return f"[{address}]" if ":" in address else address
 
 
 @asynccontextmanager

@@ -45,10 +45,8 @@ class AgentConfig:
 
     lease_duration: float = 40.0
     lease_interval: float = 10.0
-    status_interval: float = 10.0
-    """How often the node's status is looked at, and written when it changed."""
     status_report_interval: float = 300.0
-    """How often it is written unchanged."""
+    """How often a status that has not changed is written all the same."""
     pod_cidr_timeout: float = 10.0
     """How long pods wait for the node to get a pod range before they start without."""
     restart_backoff: float = 10.0
