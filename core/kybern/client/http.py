@@ -8,16 +8,15 @@ was unavailable. aiohttp is imported at the first request.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from kybern.api import types
 from kybern.api.errors import StatusError
-from kybern.client import kubeconfig
 from kybern.client.framing import Lines, read_event, read_list, status_error, unavailable
 from kybern.client.interface import Client, Event, ObjectList, PatchType, Propagation
+from kybern.client.kubeconfig import Connection
 from kybern.client.paths import resource_path, with_query
 from kybern.clock import Clock, SystemClock
 
@@ -48,7 +47,7 @@ class HTTPClient(Client):
 
     def __init__(
         self,
-        connection: kubeconfig.Connection,
+        connection: Connection,
         clock: Clock | None = None,
         *,
         timeout: float = 60.0,
@@ -63,13 +62,6 @@ class HTTPClient(Client):
         self._sni: dict[str, Any] = {}
         self._token = connection.token
         self._token_read = float("-inf")
-
-    @classmethod
-    def from_kubeconfig(
-        cls, path: str | Path | None = None, context: str = "", clock: Clock | None = None
-    ) -> HTTPClient:
-        """For the server and user of a kubeconfig file."""
-        return cls(kubeconfig.load(path, context), clock)
 
     async def get(self, kind: type[K], name: str, namespace: str = "", *, resource_version: str = "") -> K:
         path = self._path(kind, namespace, name, query={"resourceVersion": resource_version})

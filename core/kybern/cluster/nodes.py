@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+import attrs
+
 from kybern.cluster import stores
 from kybern.config import Config, ConfigError, NodeGroup, NodesConfig
 
@@ -27,7 +29,7 @@ def configured(config: Config) -> list[NodeConfig]:
     for number, group in enumerate(nodes.group):
         made += [_grouped(nodes, group, number, i) for i in range(group.count)]
     _check_room(config.network.pod_cidr, len(made))
-    return made
+    return [attrs.evolve(node, cluster_domain=config.network.cluster_domain) for node in made]
 
 
 def _grouped(nodes: NodesConfig, group: NodeGroup, number: int, i: int) -> NodeConfig:

@@ -42,7 +42,6 @@ class QueuedPod:
     """A pod on its way through the queue."""
 
     __slots__ = (
-        "attempts",
         "backoff_until",
         "failures",
         "gated_by",
@@ -58,7 +57,6 @@ class QueuedPod:
         self.pod = pod
         self.queued_at = now
         self.waiting_since = now
-        self.attempts = 0
         """Scheduling cycles so far."""
         self.failures = 0
         """Failed cycles that count for the back-off."""
@@ -296,7 +294,6 @@ class SchedulingQueue:
             queued = heapq.heappop(self._active)[2]
             if queued.place == "active" and self._pods.get(queued.pod.uid) is queued:
                 queued.place = ""
-                queued.attempts += 1
                 return queued
         return None
 
