@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 
 def test_up_create_scale_and_read(machine):
     out = machine.kybern("up", "--port", "0").stdout
@@ -168,3 +170,12 @@ def test_a_resumed_cluster_needs_no_room_on_the_disk(machine):
     before = {name: (root / name).stat().st_ino for name in ("cluster.json", "kubeconfig")}
     machine.kybern("up")
     assert {name: (root / name).stat().st_ino for name in before} == before
+
+
+@pytest.mark.parametrize("how", [(), ("--foreground",)], ids=["background", "foreground"])
+def test_a_start_that_is_refused_leaves_nothing_behind(machine, how):
+    (machine.home / "bad.toml").write_text('[network]\npod_cidr = "everything"\n')
+    refused = machine.kybern("up", "--config", "bad.toml", *how, check=False)
+    assert refused.returncode != 0
+    assert "network.pod_cidr: 'everything' is not an address range" in refused.stderr
+    assert not (machine.home / ".kybern" / "kybern").exists()

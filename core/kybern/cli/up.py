@@ -95,6 +95,7 @@ def _foreground(args: argparse.Namespace, state: State, config: Config, plain: d
     try:
         process.serve(state, config, plain, _show, ready)
     except process.StartError as e:
+        state.discard()
         raise CommandError(str(e)) from e
     return 0
 
@@ -124,6 +125,7 @@ def _background(state: State, config: Config, plain: dict[str, Any]) -> Record:
             if "ready" in message:
                 return state.read()
             if "error" in message:
+                state.discard()
                 raise CommandError(message["error"])
             _show(message["step"])
     raise CommandError(f"the cluster's process ended before it was ready; see: {state.log}")

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -141,6 +142,15 @@ class State:
             raise StateError(
                 f"{self.root} is not empty and not a cluster of kybern; choose another name or move it away"
             )
+
+    def discard(self) -> None:
+        """Take back what `create`, `lock` and the log left in a directory that never became a cluster's."""
+        with contextlib.suppress(OSError):
+            leftovers = list(self.root.iterdir())
+            if all(p.name in ("lock", "kybern.log") for p in leftovers):
+                for leftover in leftovers:
+                    leftover.unlink()
+                self.root.rmdir()
 
     def lock(self) -> None:
         """Claim the directory for this process until it ends; StateError when another one runs it."""
