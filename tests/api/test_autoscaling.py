@@ -71,8 +71,8 @@ M = "spec.metrics[0]"
 RULES: list[tuple[dict[str, Any], list[str]]] = [
     (autoscaler(), []),
     (autoscaler(metrics=[cpu(averageUtilization=50), PODS, QUEUE, INGRESS]), []),
+    (autoscaler(minReplicas=-1), ["spec.minReplicas: Invalid value: -1: must be greater than or equal to 0"]),
     (autoscaler(minReplicas=0), [
-        "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
         "spec.metrics: Forbidden: "
         "must specify at least one Object or External metric to support scaling to zero replicas",
     ]),

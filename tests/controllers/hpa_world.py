@@ -39,12 +39,14 @@ def spec(*metrics: dict[str, Any], **more: Any) -> HorizontalPodAutoscalerSpec:
     return made
 
 
-def pods(states: str, request: str | None = "100m", started: float = OLD) -> list[Any]:
+def pods(
+    states: str, request: str | None = "100m", started: float = OLD, whole: dict[str, str] | None = None
+) -> list[Any]:
     """One pod per letter: r ready, n not ready for long, s just started and not ready, p pending, f failed, d deleted."""
-    return [_pod(f"p{i}", state, request, started) for i, state in enumerate(states)]
+    return [_pod(f"p{i}", state, request, started, whole) for i, state in enumerate(states)]
 
 
-def _pod(name: str, state: str, request: str | None, started: float) -> Any:
+def _pod(name: str, state: str, request: str | None, started: float, whole: dict[str, str] | None) -> Any:
     begun = NOW - 10 if state == "s" else started
     changed = begun if state in "sr" else NOW - 100
     ready = {
@@ -55,7 +57,8 @@ def _pod(name: str, state: str, request: str | None, started: float) -> Any:
     resources = {"requests": {"cpu": request}} if request else {}
     made = types.from_plain(Pod, {
         "metadata": {"name": name, "namespace": "default", "labels": {"app": "web"}},
-        "spec": {"containers": [{"name": "c", "image": "nginx", "resources": resources}]},
+        "spec": {"containers": [{"name": "c", "image": "nginx", "resources": resources}],
+                 **({"resources": {"requests": whole}} if whole else {})},
         "status": {"phase": {"p": "Pending", "f": "Failed"}.get(state, "Running"), "startTime": format_time(begun),
                    "conditions": [ready] if state != "p" else []},
     })  # fmt: skip

@@ -35,6 +35,8 @@ class ScalingClient(MemoryClient):
         """Thousandths of a core that each pod uses; None: nothing is measured."""
         self.asked: list[str] = []
         self.before_put: Any = None
+        self.queue: int | None = None
+        """What the external metric measures."""
 
     async def raw(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
@@ -57,6 +59,8 @@ class ScalingClient(MemoryClient):
             }
         if path.endswith("/pods") and "metrics.k8s.io" in path:
             return {"items": list(self._metrics())}
+        if "external.metrics.k8s.io" in path:
+            return {"items": [] if self.queue is None else [{"value": str(self.queue)}]}
         if found := re.fullmatch(r".*/deployments/([^/]+)/scale", path):
             return await (self._get(found[1]) if method == "GET" else self._put(found[1], msgspec.json.decode(body)))
         raise StatusError.no_such_path()
@@ -128,6 +132,10 @@ async def live(world: World, periods: int = 1) -> list[int]:
 
 def status(world: World) -> Any:
     return world.all(HorizontalPodAutoscaler)[0].status
+
+
+def reason(world: World, type: str) -> str:
+    return str(next((c.reason for c in status(world).conditions if c.type == type), ""))
 
 
 async def test_grows_at_once_and_shrinks_after_five_minutes(world: World) -> None:
@@ -241,7 +249,7 @@ async def test_two_autoscalers_of_the_same_pods_do_not_fight(world: World) -> No
         assert (await live(world, 2))[-1] > before
 
 
-async def test_a_writer_that_comes_between_wins_and_the_next_period_goes_on(world: World) -> None:
+async def test_a_writer_that_comes_between_is_overruled_by_what_was_measured(world: World) -> None:
     await deploy(world)
     await world.apply(HorizontalPodAutoscaler, autoscaler())
     client = world.client
@@ -253,10 +261,29 @@ async def test_a_writer_that_comes_between_wins_and_the_next_period_goes_on(worl
     async with world.running(HorizontalPodAutoscalerController()):
         await live(world)
         client.share, client.before_put = 100, meddle
-        assert await live(world) == [3]
-        assert next(c for c in status(world).conditions if c.type == "AbleToScale").reason == "FailedUpdateScale"
+        assert await live(world) == [4]
+        assert reason(world, "AbleToScale") == "SucceededRescale"
+        assert not any("FailedRescale" in e for e in world.events())
+
+
+async def test_a_writer_that_never_rests_is_given_way_and_told_of(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    client, notes = world.client, iter(range(1000))
+
+    async def meddle() -> None:
+        await client.patch(Deployment, "web", "default", {"metadata": {"labels": {"n": str(next(notes))}}})
+
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world)
+        client.share, client.before_put = 100, meddle
+        assert await live(world) == [2]
+        assert next(notes) == 5, "it tried a few times"
+        assert reason(world, "AbleToScale") == "FailedUpdateScale"
         assert any(e.startswith("Warning FailedRescale New size: 4; reason: cpu") for e in world.events())
-        assert await live(world) == [6]
+        assert status(world).desiredReplicas == 2
+        client.before_put = None
+        assert await live(world) == [4]
 
 
 async def test_after_a_restart_it_does_not_shrink_before_a_whole_window(world: World) -> None:
@@ -270,15 +297,83 @@ async def test_after_a_restart_it_does_not_shrink_before_a_whole_window(world: W
         assert (await live(world, 3))[-1] == 2
 
 
+QUEUE = {"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "AverageValue",
+         "averageValue": "10"}}}  # fmt: skip
+ANY = {"policies": [{"type": "Pods", "value": 100, "periodSeconds": 15}], "stabilizationWindowSeconds": 0}
+NOW = {"scaleDown": ANY, "scaleUp": ANY}
+
+
+async def test_it_goes_to_zero_and_comes_back_when_there_is_work(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler(QUEUE, least=0, behavior=NOW))
+    world.client.queue = 0
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert await live(world, 3) == [0, 0, 0]
+        assert reason(world, "ScaledToZero") == "ScaledToZero"
+        assert reason(world, "ScalingActive") == "ValidMetricFound"
+        assert (status(world).currentReplicas, status(world).desiredReplicas) == (None, 0)
+        world.client.queue = 25
+        assert await live(world, 2) == [3, 3]
+        assert reason(world, "ScaledToZero") == "NotScaledToZero"
+        assert "Normal SuccessfulRescale New size: 0; reason: All metrics below target" in world.events()
+        await scale(world, 0)
+        assert await live(world, 3) == [0, 0, 0], "somebody else's zero is left alone"
+        assert reason(world, "ScalingActive") == "ScalingDisabled"
+
+
+async def test_what_went_to_zero_wakes_when_the_minimum_is_raised_after_a_restart(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler(QUEUE, least=0, behavior=NOW))
+    world.client.queue = 0
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world)
+    await world.client.patch(HorizontalPodAutoscaler, "web", "default", {"spec": {"minReplicas": 1}})
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert await live(world) == [1]
+
+
+async def test_a_zero_that_somebody_ended_is_not_its_own_any_more(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler(QUEUE, least=0, behavior=NOW))
+    world.client.queue = 0
+    async with world.running(HorizontalPodAutoscalerController()):
+        await live(world)
+        world.client.queue = 20
+        await scale(world, 2)
+        await live(world)
+        assert reason(world, "ScaledToZero") == "NotScaledToZero"
+
+
+async def scale(world: World, replicas: int) -> None:
+    await world.client.patch(Deployment, "web", "default", {"spec": {"replicas": replicas}})
+    await populate(world)
+
+
+@pytest.mark.parametrize("write", [1, 2, 3])
+async def test_killed_at_any_write_on_the_way_to_zero_it_wakes_again(world: World, write: int) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler(QUEUE, least=0, behavior=NOW))
+    world.client.queue = 0
+    with killed_after(world, "update", "update-status", times=write):
+        async with world.running(HorizontalPodAutoscalerController()):
+            await world.settle(400)
+    await populate(world)
+    world.client.queue = 30
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert (await live(world, 3))[-1] == 3
+
+
 @contextmanager
-def killed_after(world: World, verb: str) -> Iterator[None]:
+def killed_after(world: World, *verbs: str, times: int = 1) -> Iterator[None]:
     """The write takes place, then the controller dies."""
+    left = iter(range(1, times))
 
     class Killed(BaseException):
         pass
 
     def kill(done: str, kind: type[Any], namespace: str, name: str) -> None:
-        if done == verb and kind in (Deployment, HorizontalPodAutoscaler) and name == "web":
+        ours = done in verbs and kind in (Deployment, HorizontalPodAutoscaler) and name == "web"
+        if ours and next(left, None) is None:
             world.client.interrupt = None
             raise Killed
 

@@ -76,23 +76,53 @@ def test_the_size_is_brought_into_its_bounds_first() -> None:
     ):
         decision = decide(spec(least=least, most=most), Target(current, current, "app=web"), [], History(), NOW)
         assert (decision.desired, decision.reason, decision.rescale) == (desired, reason, True)
-        assert not needs_metrics(spec(least=least, most=most), current)
+        assert not needs_metrics(spec(least=least, most=most), Target(current))
 
 
-def test_scaled_to_zero_by_hand_it_is_left_alone() -> None:
-    decision = decide(spec(), Target(0, 0, "app=web"), [], History(), NOW)
-    assert not decision.rescale and not needs_metrics(spec(), 0)
+QUEUE = {"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "Value", "value": "10"}}}
+
+
+@pytest.mark.parametrize(
+    ("of", "zeroed"),
+    [(spec(), False), (spec(QUEUE, least=0), False), (spec(QUEUE), False), (spec(least=0), True)],
+    ids=["by hand", "by hand, though zero is allowed", "by hand, with a queue", "no metric could wake it"],
+)
+def test_zero_replicas_that_are_not_its_own_doing_are_left_alone(of: Any, zeroed: bool) -> None:
+    target = Target(0, 0, "app=web", zeroed=zeroed)
+    decision = decide(of, target, [], History(), NOW)
+    assert not decision.rescale and not needs_metrics(of, target)
     assert conditions(decision)["ScalingActive"] == ("False", "ScalingDisabled")
     assert decision.conditions[-1][3] == "scaling is disabled since the replica count of the target is zero"
 
 
-def test_zero_replicas_come_back_on_an_external_metric_when_the_minimum_is_zero() -> None:
-    metric = {"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "Value", "value": "10"}}}
-    of = spec(metric, least=0)
-    assert needs_metrics(of, 0)
+def test_zero_replicas_of_its_own_doing_come_back_on_an_external_metric() -> None:
+    of, target = spec(QUEUE, least=0), Target(0, 0, "app=web", zeroed=True)
+    assert needs_metrics(of, target)
     for total, desired in ((0, 0), (5_000, 1), (25_000, 3)):
-        decision = decide(of, Target(0, 0, "app=web"), [Reading(total=total)], History(), NOW)
-        assert decision.desired == desired
+        decision = decide(of, target, [Reading(total=total)], History(), NOW)
+        assert (decision.desired, decision.rescale) == (desired, desired > 0)
+        assert decision.zeroed()[1:3] == ("False", "NotScaledToZero")
+
+
+@pytest.mark.parametrize("behavior", [{}, {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 0}}}])
+def test_a_raised_minimum_wakes_what_was_scaled_to_zero(behavior: dict[str, Any]) -> None:
+    decision = decide(
+        spec(QUEUE, least=2, **behavior), Target(0, 0, "app=web", zeroed=True), [Reading(total=0)], History(), NOW
+    )
+    assert (decision.desired, decision.reason) == (2, "Current number of replicas below Spec.MinReplicas")
+
+
+def test_it_scales_to_zero_only_with_a_metric_that_outlives_the_pods() -> None:
+    now = {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}
+    target = Target(2, 2, "app=web", pods("rr"))
+    idle = decide(spec(QUEUE, least=0, **now), target, [Reading(total=0)], History(), NOW)
+    assert (idle.desired, idle.reason, idle.zeroing) == (0, "All metrics below target", True)
+    text = "the HPA controller scaled the workload to zero"
+    assert idle.zeroed() == ("ScaledToZero", "True", "ScaledToZero", text)
+    busy = decide(spec(QUEUE, least=1, **now), target, [Reading(total=0)], History(), NOW)
+    assert (busy.desired, busy.zeroing) == (1, False)
+    text = "the HPA controller did not scale the workload to zero"
+    assert busy.zeroed() == ("ScaledToZero", "False", "NotScaledToZero", text)
 
 
 def test_what_it_says_when_it_grows() -> None:
@@ -158,8 +188,9 @@ def test_with_one_metric_unknown_it_grows_but_never_shrinks() -> None:
         (ask("", current=1), "no pods returned by selector while calculating replica count"),
         (ask("ss", 10, 10), "did not receive metrics for targeted pods (pods might be unready)"),
         (ask("rr", 10, 10, request=None), "missing request for cpu in container c of Pod p0"),
+        (ask("r", 10, request=None, whole={"memory": "1Gi"}), "missing pod-level request for cpu in Pod p0"),
     ],
-    ids=["no pods", "none ready", "no requests"],
+    ids=["no pods", "none ready", "no requests", "no request of the pod"],
 )
 def test_what_cannot_be_computed_is_told(decision: Decision, message: str) -> None:
     told = f"failed to get cpu utilization: {message}"
@@ -167,6 +198,27 @@ def test_what_cannot_be_computed_is_told(decision: Decision, message: str) -> No
     active = f"the HPA was unable to compute the replica count: {told}"
     assert decision.conditions[-1] == ("ScalingActive", "False", "FailedGetResourceMetric", active)
     assert decision.failed and not decision.rescale
+
+
+def test_a_pod_that_requests_as_a_whole_is_measured_by_that() -> None:
+    assert (
+        ask("rr", 100, 100, whole={"cpu": "400m"}, of=spec(least=1)).metrics[0].resource.current.averageUtilization
+        == 25
+    )
+
+
+def test_a_container_that_no_pod_has_is_told() -> None:
+    metric = container_metric()
+    metric["containerResource"]["container"] = "ghost"
+    decision = decide(spec(metric), Target(2, 2, "app=web", pods("rr")), [reading(1, 1)], History(), NOW)
+    assert decision.events[0][2] == "failed to get cpu utilization: container ghost not found in Pod p0"
+
+
+def test_memory_is_shown_as_metrics_servers_show_it() -> None:
+    target = {"type": "AverageValue", "averageValue": "64Mi"}
+    of = spec({"type": "Resource", "resource": {"name": "memory", "target": target}})
+    decision = ask("rr", 60 * 2**20 * 1000, 60 * 2**20 * 1000, of=of)
+    assert decision.metrics[0].resource.current.averageValue == "60Mi"
 
 
 def test_a_target_whose_pods_are_unclear_is_not_scaled() -> None:
@@ -224,7 +276,7 @@ def test_every_source(metric: dict[str, Any], of: Reading, desired: int, reason:
         (container_metric(), "FailedGetContainerResourceMetric",
          "failed to get cpu container metric value: failed to get cpu utilization: gone"),
         (object_metric(type="Value", value="1"), "FailedGetObjectMetric",
-         "failed to get object metric value: unable to get metric rps: gone"),
+         "failed to get object metric value: gone"),
         (external_metric(type="Value", value="1"), "FailedGetExternalMetric",
          "failed to get queue external metric value: failed to get external metric queue: gone"),
         ({"type": "Pods", "pods": {"metric": {"name": "rps"}, "target": {"type": "AverageValue", "averageValue": "1"}}},

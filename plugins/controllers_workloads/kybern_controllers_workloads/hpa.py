@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 PERIOD = 15.0
 ABLE = "AbleToScale"
+TRIES = 5
+"""Writes of a scale that somebody else changes at the same time."""
 
 
 class HorizontalPodAutoscalerController(Controller):
@@ -95,27 +97,33 @@ class HorizontalPodAutoscalerController(Controller):
             text = f"the HPA controller was unable to get the target's current scale: {error}"
             await self._report(autoscaler, [(ABLE, "False", "FailedGetScale", text)])
             return
-        target = self._target(key, scale)
+        target = self._target(key, scale, autoscaler.status)
         readings, others = [], []
-        if needs_metrics(autoscaler.spec, target.replicas):
+        if needs_metrics(autoscaler.spec, target):
             others = self._others(key, target)
             readings = await self._read(autoscaler, key.namespace, target.selector, others)
         decision = decide(autoscaler.spec, target, readings, history, now, others)
         for event in decision.events:
             self.context.events.event(autoscaler, *event)
+        if target.zeroed and target.replicas:  # somebody else has woken it
+            decision.conditions.append(decision.zeroed())
+        if decision.zeroing:
+            # Told before it is done: had we no time to tell it afterwards, nothing would ever wake it again.
+            autoscaler = await self._report(autoscaler, [decision.zeroed()])
         if decision.rescale and not await self._rescale(key, autoscaler, scale, decision):
             decision.rescale, decision.desired = False, autoscaler.status.desiredReplicas
         elif decision.rescale:
             history.scaled(now, decision.current, decision.desired, autoscaler.spec.behavior)
         await self._report(autoscaler, decision.conditions, decision)
 
-    def _target(self, key: Key, scale: Any) -> Target:
-        from kybern_controllers_workloads.hpa_decision import Target
+    def _target(self, key: Key, scale: Any, status: Any) -> Target:
+        from kybern_controllers_workloads.hpa_decision import ZEROED, Target
 
+        zeroed = any(c.type == ZEROED and c.status == "True" for c in status.conditions or ())
         text = scale.status.selector or ""
         selector = self.selectors[key] = selectors.parse_labels(text)
         pods = selected(self.pods, key.namespace, selector) if text else ()
-        return Target(scale.spec.replicas or 0, scale.status.replicas or 0, text, pods)
+        return Target(scale.spec.replicas or 0, scale.status.replicas or 0, text, pods, zeroed)
 
     def _others(self, key: Key, target: Target) -> list[str]:
         """All autoscalers whose selector finds a pod of ours, ours included; empty when there is only ours."""
@@ -140,9 +148,8 @@ class HorizontalPodAutoscalerController(Controller):
 
     async def _rescale(self, key: Key, autoscaler: Any, scale: Any, decision: Decision) -> bool:
         size = f"New size: {decision.desired}; reason: {decision.reason}"
-        scale.spec.replicas = decision.desired
         try:
-            await self.scales.put(autoscaler.spec.scaleTargetRef, key.namespace, scale)
+            await self._write(autoscaler.spec.scaleTargetRef, key.namespace, scale, decision.desired)
         except StatusError as error:
             self.context.events.event(autoscaler, "Warning", "FailedRescale", f"{size}; error: {error}")
             text = f"the HPA controller was unable to update the target scale: {error}"
@@ -150,11 +157,23 @@ class HorizontalPodAutoscalerController(Controller):
             return False
         self.context.events.event(autoscaler, "Normal", "SuccessfulRescale", size)
         text = f"the HPA controller was able to update the target scale to {decision.desired}"
-        decision.conditions.append((ABLE, "True", "SucceededRescale", text))
+        decision.conditions += [(ABLE, "True", "SucceededRescale", text), decision.zeroed()]
         return True
 
-    async def _report(self, autoscaler: Any, conditions: list[Condition], decision: Decision | None = None) -> None:
-        """Write the status, if it differs."""
+    async def _write(self, reference: Any, namespace: str, scale: Any, replicas: int) -> None:
+        """Set the replicas; what was measured still counts when somebody else has written the target meanwhile."""
+        for left in reversed(range(TRIES)):
+            scale.spec.replicas = replicas
+            try:
+                await self.scales.put(reference, namespace, scale)
+                return
+            except StatusError as error:
+                if error.code != 409 or not left:
+                    raise
+            scale = await self.scales.get(reference, namespace)
+
+    async def _report(self, autoscaler: Any, conditions: list[Condition], decision: Decision | None = None) -> Any:
+        """Write the status, if it differs; the autoscaler as it is then."""
         changed = types.copy(autoscaler)
         status, now = changed.status, format_time(self.context.clock.now())
         status.conditions = _merged(status.conditions or (), conditions, now)
@@ -165,8 +184,12 @@ class HorizontalPodAutoscalerController(Controller):
             if decision.rescale:
                 status.lastScaleTime = now
         if status == autoscaler.status:
-            return
-        await self.context.client.update_status(changed)
+            return autoscaler
+        try:
+            return await self.context.client.update_status(changed)
+        except StatusError as error:
+            self.context.events.event(autoscaler, "Warning", "FailedUpdateStatus", str(error))
+            raise
 
 
 def _spec_changed(old: Any, new: Any) -> bool:

@@ -27,15 +27,16 @@ from kybern_controllers_workloads.hpa_replicas import (
     Sample,
     Tolerances,
     average_replicas,
-    pod_requests,
     ratio_replicas,
+    requests_of,
     total_per_pod_replicas,
     utilization_replicas,
 )
 
-__all__ = ["Decision", "Reading", "Target", "decide", "needs_metrics"]
+__all__ = ["ZEROED", "Decision", "Reading", "Target", "decide", "needs_metrics", "shown"]
 
-ABLE, ACTIVE, LIMITED = "AbleToScale", "ScalingActive", "ScalingLimited"
+ABLE, ACTIVE, LIMITED, ZEROED = "AbleToScale", "ScalingActive", "ScalingLimited", "ScaledToZero"
+BELOW = "Current number of replicas below Spec.MinReplicas"
 Condition = tuple[str, str, str, str]
 """Type, status, reason, message."""
 
@@ -49,6 +50,8 @@ class Target:
     """`status.replicas`."""
     selector: str = ""
     pods: Sequence[Any] = ()
+    zeroed: bool = False
+    """Whether the condition ScaledToZero says that its zero replicas are the autoscaler's own doing (KEP-2021)."""
 
 
 @attrs.frozen
@@ -79,6 +82,14 @@ class Decision:
     """`status.currentMetrics`."""
     failed: bool = False
     """The metrics say nothing: `status.desiredReplicas` stays as it is."""
+    zeroing: bool = False
+    """It goes to zero replicas, to come back when a metric says so."""
+
+    def zeroed(self) -> Condition:
+        """What ScaledToZero says once this is done."""
+        if self.zeroing:
+            return ZEROED, "True", "ScaledToZero", "the HPA controller scaled the workload to zero"
+        return ZEROED, "False", "NotScaledToZero", "the HPA controller did not scale the workload to zero"
 
 
 @attrs.frozen
@@ -100,10 +111,21 @@ class _Unusable(Exception):
         """What its condition and its event say."""
 
 
-def needs_metrics(spec: Any, replicas: int) -> bool:
+def needs_metrics(spec: Any, target: Target) -> bool:
     """Whether the decision depends on what is measured."""
-    least = _least(spec)
-    return not (replicas == 0 and least != 0) and least <= replicas <= spec.maxReplicas
+    if target.replicas == 0:
+        return not _disabled(spec, target)
+    return bool(_least(spec) <= target.replicas <= spec.maxReplicas)
+
+
+def _disabled(spec: Any, target: Target) -> bool:
+    """Zero replicas that somebody else asked for, or that no metric could bring back, are left alone."""
+    return target.replicas == 0 and not (target.zeroed and (_least(spec) != 0 or _outlives_pods(spec)))
+
+
+def _outlives_pods(spec: Any) -> bool:
+    """Whether a metric can be had without pods."""
+    return any(metric.type in ("Object", "External") for metric in spec.metrics or ())
 
 
 def _least(spec: Any) -> int:
@@ -119,24 +141,29 @@ def decide(
     able = (ABLE, "True", "SucceededGetScale", "the HPA controller was able to get the target's current scale")
     decision.conditions.append(able)
     least, current = _least(spec), target.replicas
-    if current == 0 and least != 0:
+    if _disabled(spec, target):
         text = "scaling is disabled since the replica count of the target is zero"
         decision.conditions.append((ACTIVE, "False", "ScalingDisabled", text))
         return decision
     if current > spec.maxReplicas:
         return _resized(decision, spec.maxReplicas, "Current number of replicas above Spec.MaxReplicas")
-    if current < least:
-        return _resized(decision, least, "Current number of replicas below Spec.MinReplicas")
+    if 0 < current < least:
+        return _resized(decision, least, BELOW)
     if problem := _selector_problem(target, others):
         return _given_up(decision, *problem)
     proposal = _proposed(decision, spec, target, readings, now)
     if proposal is None:
         return decision
-    wanted = proposal.replicas
-    reason = f"{proposal.name} above target" if wanted > current else "All metrics below target"
+    wanted, reason = proposal.replicas, ""
+    if wanted != current:
+        reason = f"{proposal.name} above target" if wanted > current else "All metrics below target"
     limit = normalized(wanted, current, least, spec.maxReplicas, spec.behavior, history, now)
     decision.conditions += [(ABLE, "True", *limit.able), (LIMITED, str(limit.limited), *limit.why)]
-    return _resized(decision, limit.replicas, reason if limit.replicas != current else "")
+    replicas = limit.replicas
+    if current == 0:  # the minimum may have been raised since it went to zero
+        replicas, reason = max(replicas, least), reason or BELOW
+    decision.zeroing = current > 0 and replicas == 0 and _outlives_pods(spec)
+    return _resized(decision, replicas, reason if replicas != current else "")
 
 
 def _resized(decision: Decision, replicas: int, reason: str) -> Decision:
@@ -243,7 +270,7 @@ def _resource(
                 now,
             )
         else:
-            requests = pod_requests(target.pods, name, container)
+            requests = requests_of(target.pods, name, container)
             replicas, percent, average = utilization_replicas(
                 target.replicas,
                 wanted.averageUtilization,
@@ -259,7 +286,9 @@ def _resource(
         inner = f"failed to get {name} {'usage' if averaged else 'utilization'}: {error}"
         kind = "container" if container else "resource"
         raise _Unusable(reason, inner, f"failed to get {name} {kind} metric value: {inner}") from None
-    current = MetricValueStatus(averageUtilization=percent, averageValue=_text(average))
+    # As metrics servers show them: memory in KiB and MiB, anything else decimal.
+    shown_as = "BinarySI" if name == "memory" else "DecimalSI"
+    current = MetricValueStatus(averageUtilization=percent, averageValue=_text(average, shown_as))
     if container:
         found = ContainerResourceMetricStatus(name=name, container=container, current=current)
         status = MetricStatus(type=metric.type, containerResource=found)
@@ -285,13 +314,13 @@ def _object(metric: Any, reading: Reading, target: Target, tolerances: Tolerance
     name = source.metric.name
     averaged = source.target.type == "AverageValue"
     try:
-        _check(reading, f"unable to get metric {name}: ")
+        _check(reading)
         replicas, current = _of_total(source.target, averaged, reading.total, target, tolerances)
     except MetricError as error:
         inner = f"failed to get {name} object metric: {error}" if averaged else str(error)
         raise _Unusable("FailedGetObjectMetric", str(error), f"failed to get object metric value: {inner}") from None
     found = ObjectMetricStatus(metric=source.metric, current=current, describedObject=about)
-    told = f"external metric {name}({_shown(source.metric.selector)})" if averaged else f"{about.kind} metric {name}"
+    told = f"external metric {name}({shown(source.metric.selector)})" if averaged else f"{about.kind} metric {name}"
     return _Proposal(replicas, told, MetricStatus(type="Object", object=found))
 
 
@@ -310,7 +339,7 @@ def _external(metric: Any, reading: Reading, target: Target, tolerances: Toleran
         outer = f"failed to get {name} external metric value: {told}"
         raise _Unusable("FailedGetExternalMetric", str(error), outer) from None
     found = ExternalMetricStatus(metric=source.metric, current=current)
-    told = f"external metric {name}({_shown(source.metric.selector)})"
+    told = f"external metric {name}({shown(source.metric.selector)})"
     return _Proposal(replicas, told, MetricStatus(type="External", external=found))
 
 
@@ -330,11 +359,11 @@ def _check(reading: Reading, before: str = "") -> None:
         raise MetricError(before + reading.error)
 
 
-def _text(thousandths: int) -> str:
-    return quantity.format(Fraction(thousandths, 1000), "DecimalSI")
+def _text(thousandths: int, form: str = "DecimalSI") -> str:
+    return quantity.format(Fraction(thousandths, 1000), form)
 
 
-def _shown(selector: Any | None) -> str:
+def shown(selector: Any | None) -> str:
     """A label selector as upstream prints it."""
     if selector is None:
         return "nil"

@@ -10,7 +10,7 @@ import msgspec
 from kybern.api import quantity, selectors
 from kybern.api.time import parse_time
 from kybern.client.interface import Client
-from kybern_controllers_workloads.hpa_decision import Reading
+from kybern_controllers_workloads.hpa_decision import Reading, shown
 from kybern_controllers_workloads.hpa_replicas import MetricError, Sample
 
 __all__ = ["read_metric"]
@@ -83,15 +83,12 @@ def _of_pod(item: dict[str, Any], name: str) -> int | None:
 
 
 def _of_container(item: dict[str, Any], name: str, container: str) -> int | None:
+    """Of one container; None when it was not measured, as one that has just ended is not."""
     for found in item.get("containers") or ():
         if found["name"] == container:
             value = found["usage"].get(name)
             return None if value is None else quantity.milli(value)
-    about = item["metadata"]
-    raise MetricError(
-        f"failed to get container metrics: container {container} not present in metrics for pod "
-        f"{about['namespace']}/{about['name']}"
-    )
+    return None
 
 
 def _seconds(duration: str) -> float:
@@ -125,12 +122,12 @@ async def _object(client: Client, source: Any, namespace: str) -> Reading:
     group = (about.apiVersion or "").rpartition("/")[0]
     resource = _plural(about.kind) + (f".{group}" if group else "")
     path = f"{_CUSTOM}/namespaces/{namespace}/{resource}/{about.name}/{name}"
-    if about.kind == "Namespace" and not group:
-        path = f"{_CUSTOM}/namespaces/{about.name}/metrics/{name}"
+    if about.kind == "Namespace" and not group:  # an autoscaler sees its own namespace only
+        path = f"{_CUSTOM}/namespaces/{namespace}/metrics/{name}"
     try:
         items = await _items(client, path, "custom", metricLabelSelector=_selector(source.metric))
     except MetricError as error:
-        raise MetricError(f"{error} on {namespace} {about.kind}/{about.name}") from None
+        raise MetricError(f"unable to get metric {name} on {about.kind} {namespace}/{about.name}: {error}") from None
     return Reading(total=quantity.milli(items[0]["value"]))
 
 
@@ -149,6 +146,6 @@ async def _external(client: Client, metric: Any, namespace: str) -> Reading:
         items = await _items(client, path, "external", labelSelector=wanted)
     except MetricError as error:
         raise MetricError(
-            f"unable to get external metric {namespace}/{metric.name}/{wanted or 'nil'}: {error}"
+            f"unable to get external metric {namespace}/{metric.name}/{shown(metric.selector)}: {error}"
         ) from None
     return Reading(total=sum(quantity.milli(item["value"]) for item in items))

@@ -14,10 +14,11 @@ from typing import Any
 import attrs
 
 from kybern.api import quantity
+from kybern.api.core.podspec.totals import pod_requests
 from kybern.api.time import parse_time
 
 __all__ = [
-    "MetricError", "Sample", "Tolerances", "average_replicas", "pod_requests", "ratio_replicas", "ready_pods",
+    "MetricError", "Sample", "Tolerances", "average_replicas", "ratio_replicas", "ready_pods", "requests_of",
     "total_per_pod_replicas", "utilization_replicas",
 ]  # fmt: skip
 
@@ -110,25 +111,26 @@ def ready_pods(pods: Sequence[Any]) -> int:
     return ready
 
 
-def pod_requests(pods: Sequence[Any], resource: str, container: str) -> dict[str, int]:
+def requests_of(pods: Sequence[Any], resource: str, container: str) -> dict[str, int]:
     """What each pod (or one container of it) requests, in thousandths; MetricError when one requests nothing."""
     return {pod.metadata.name: _requests(pod, resource, container) for pod in pods}
 
 
 def _requests(pod: Any, resource: str, container: str) -> int:
-    whole = getattr(pod.spec.resources, "requests", None) or {}
-    if not container and resource in whole:
-        return quantity.milli(whole[resource])
-    total = 0
-    sidecars = [c for c in pod.spec.initContainers or () if c.restartPolicy == "Always"]
-    for c in (*pod.spec.containers, *sidecars):
-        if container not in ("", c.name):
-            continue
-        requests = c.resources.requests or {}
-        if resource not in requests:
-            raise MetricError(f"missing request for {resource} in container {c.name} of Pod {pod.metadata.name}")
-        total += quantity.milli(requests[resource])
-    return total
+    name, whole = pod.metadata.name, getattr(pod.spec.resources, "requests", None)
+    if whole and not container:
+        found = pod_requests(pod.spec).get(resource)
+        if found is None:
+            raise MetricError(f"missing pod-level request for {resource} in Pod {name}")
+        return math.ceil(found * 1000)
+    sidecars = (c for c in pod.spec.initContainers or () if c.restartPolicy == "Always")
+    counted = [c for c in (*pod.spec.containers, *sidecars) if container in ("", c.name)]
+    if not counted:
+        raise MetricError(f"container {container} not found in Pod {name}")
+    for c in counted:
+        if resource not in (c.resources.requests or {}):
+            raise MetricError(f"missing request for {resource} in container {c.name} of Pod {name}")
+    return sum(quantity.milli(c.resources.requests[resource]) for c in counted)
 
 
 def utilization_replicas(

@@ -49,8 +49,8 @@ def validate(obj: Any, errors: Errors) -> None:
 
 def _validate_bounds(errors: Errors, spec: Any) -> None:
     least, most = spec.minReplicas, spec.maxReplicas
-    if least is not None and least < 1:
-        errors.invalid(SPEC.child("minReplicas"), least, "must be greater than or equal to 1")
+    if least is not None and least < 0:
+        errors.invalid(SPEC.child("minReplicas"), least, "must be greater than or equal to 0")
     path = SPEC.child("maxReplicas")
     if not most:
         errors.required(path, "must be set and greater than 0")
