@@ -142,3 +142,11 @@ def test_the_controller_that_is_explained_is_the_one_that_runs() -> None:
     quoted = [block for block in blocks(page, "python") if not block.startswith("# ")]
     assert len(quoted) >= 6
     assert [block for block in quoted if block not in code and block not in tests] == []
+
+
+def test_the_whole_controller_is_shown() -> None:
+    page = ROOT / "docs/controllers.md"
+    code = (ROOT / re.findall(r"`(plugins/\S+\.py)`", page.read_text())[0]).read_text()
+    body = code.partition("import Context, Controller, Key, Result\n")[2]
+    shown = {line for block in blocks(page, "python") for line in block.splitlines()}
+    assert [line for line in body.splitlines() if line not in shown] == []
