@@ -10,7 +10,7 @@ import pytest
 from kybern.api import types
 from kybern.api.apps import Deployment, ReplicaSet, StatefulSet
 from kybern.api.autoscaling import HorizontalPodAutoscaler
-from kybern.api.core import ConfigMap, Pod, ReplicationController, Service
+from kybern.api.core import ConfigMap, Namespace, Node, Pod, ReplicationController, Service
 from kybern.cluster.cluster import Cluster
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +120,94 @@ async def test_object_metrics_come_from_annotations_of_any_kind(kybern_cluster: 
     assert await replicas(kybern_cluster) == 6
 
 
+CUSTOM = "/apis/custom.metrics.k8s.io"
+
+
+async def annotate(cluster: Cluster, kind: type[Any], name: str, namespace: str = "", **metrics: str) -> None:
+    notes = {f"metrics.kybern.dev/{metric}": value for metric, value in metrics.items()}
+    await cluster.client.patch(kind, name, namespace, {"metadata": {"annotations": notes}})
+
+
+async def test_a_metrics_selector_chooses_among_its_series(kybern_cluster: Cluster) -> None:
+    await make(kybern_cluster, Deployment, workload(metric_rps="{verb=GET,code=200} 10; {verb=POST} 30; {verb=PUT} t"))
+    by_verb = {"name": "rps", "selector": {"matchLabels": {"verb": "POST"}}}
+    pods = {"metric": by_verb, "target": {"type": "AverageValue", "averageValue": "10"}}
+    await make(kybern_cluster, HorizontalPodAutoscaler, autoscaler({"type": "Pods", "pods": pods}, most=3))
+    await kybern_cluster.clock.advance(60)
+    status = (await kybern_cluster.client.get(HorizontalPodAutoscaler, "web", "default")).status
+    assert (await replicas(kybern_cluster), status.currentMetrics[0].pods.current.averageValue) == (3, "30")
+
+    async def measured(version: str, selector: str) -> Any:
+        base = f"{CUSTOM}/{version}/namespaces/default/pods/*/rps"
+        return (await read(kybern_cluster, f"{base}?metricLabelSelector={selector}"))["items"][0]
+
+    assert (await measured("v1beta2", "verb in (GET,POST)"))["value"] == "40"
+    expressed = {"matchExpressions": [{"key": "verb", "operator": "In", "values": ["GET", "POST"]}]}
+    assert (await measured("v1beta2", "verb in (GET,POST)"))["metric"] == {"name": "rps", "selector": expressed}
+    old = await measured("v1beta1", "verb=GET")
+    assert (old["metricName"], old["selector"], old["value"]) == ("rps", {"matchLabels": {"verb": "GET"}}, "10")
+    code, body = await kybern_cluster.client.raw(
+        "GET", f"{CUSTOM}/v1beta2/namespaces/default/pods/*/rps?metricLabelSelector=verb%3DHEAD"
+    )
+    assert code == 404 and json.loads(body)["message"] == "the server could not find the metric rps for pods"
+
+
+async def test_custom_metrics_of_every_kind_are_listed_and_read(kybern_cluster: Cluster) -> None:
+    await make(kybern_cluster, StatefulSet, workload(StatefulSet))
+    await kybern_cluster.clock.advance(5)
+    await annotate(kybern_cluster, StatefulSet, "web", "default", queue="7")
+    await annotate(kybern_cluster, Node, "node-1", watts="150")
+    await annotate(kybern_cluster, Namespace, "default", visits="3")
+    await kybern_cluster.clock.advance(1)
+    for version in ("v1beta1", "v1beta2"):
+        served = (await read(kybern_cluster, f"{CUSTOM}/{version}"))["resources"]
+        assert [(r["name"], r["namespaced"]) for r in served] == [
+            ("namespaces/visits", False), ("nodes/watts", False), ("statefulsets.apps/queue", True)
+        ]  # fmt: skip
+        assert {(r["kind"], *r["verbs"]) for r in served} == {("MetricValueList", "get")}
+        base = f"{CUSTOM}/{version}"
+        for path, value in (
+            ("namespaces/default/statefulsets.apps/web/queue", "7"),
+            ("nodes/node-1/watts", "150"),
+            ("nodes/*/watts", "150"),
+            ("namespaces/default/metrics/visits", "3"),
+        ):
+            found = await read(kybern_cluster, f"{base}/{path}")
+            assert found["apiVersion"] == f"custom.metrics.k8s.io/{version}"
+            assert [item["value"] for item in found["items"]] == [value]
+        for path in ("nodes/node-1/volts", "namespaces/default/nodes/node-1/watts", "balloons/a/b", "nodes/none/watts"):
+            assert (await kybern_cluster.client.raw("GET", f"{base}/{path}"))[0] == 404
+    await kybern_cluster.client.patch(
+        Node, "node-1", "", {"metadata": {"annotations": {"metrics.kybern.dev/watts": None}}}
+    )
+    await kybern_cluster.clock.advance(1)
+    served = (await read(kybern_cluster, f"{CUSTOM}/v1beta1"))["resources"]
+    assert "nodes/watts" not in [r["name"] for r in served]
+
+
+async def test_an_object_that_has_no_such_metric_is_told(kybern_cluster: Cluster) -> None:
+    await make(kybern_cluster, Deployment, workload())
+    target = {"type": "Value", "value": "1"}
+    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}
+    balloon = {"apiVersion": "sky.example/v1", "kind": "Balloon", "name": "red"}
+    for about, told in (
+        (ingress, 'ingresses.networking.k8s.io "front" not found'),
+        (balloon, "unable to map kind Balloon.sky.example to resource: "
+                  'no matches for kind "Balloon" in group "sky.example"'),
+    ):  # fmt: skip
+        metric = {"type": "Object", "object": {"metric": {"name": "rps"}, "describedObject": about, "target": target}}
+        await make(kybern_cluster, HorizontalPodAutoscaler, autoscaler(metric))
+        await kybern_cluster.clock.advance(2)
+        made = await kybern_cluster.client.get(HorizontalPodAutoscaler, "web", "default")
+        active = next(c for c in made.status.conditions if c.type == "ScalingActive")
+        name = f"{about['kind']} default/{about['name']}"
+        assert active.message == (
+            f"the HPA was unable to compute the replica count: unable to get metric rps on {name}: "
+            f"unable to fetch metrics from custom metrics API: {told}"
+        )
+        await kybern_cluster.client.delete(HorizontalPodAutoscaler, "web", "default")
+
+
 async def test_external_metrics_come_from_config_maps(kybern_cluster: Cluster) -> None:
     await make(kybern_cluster, Deployment, workload())
     for queue, length in (("a", "30"), ("b", "500")):
@@ -153,6 +241,10 @@ async def test_a_made_up_metric_that_means_nothing_is_told_with_its_place(kybern
 async def test_metrics_of_pods_and_nodes(kybern_cluster: Cluster) -> None:
     await make(kybern_cluster, Deployment, workload(replicas=2, cpu="250m", memory="64Mi"))
     await kybern_cluster.clock.advance(5)
+    stable = await read(kybern_cluster, "/apis/metrics.k8s.io/v1/namespaces/default/pods")
+    assert {item["apiVersion"] for item in stable["items"]} == {"metrics.k8s.io/v1"}
+    versions = (await read(kybern_cluster, "/apis/metrics.k8s.io"))["versions"]
+    assert [v["version"] for v in versions] == ["v1", "v1beta1"]
     base = "/apis/metrics.k8s.io/v1beta1"
     listed = await read(kybern_cluster, f"{base}/namespaces/default/pods?labelSelector=app%3Dweb")
     assert listed["kind"] == "PodMetricsList" and len(listed["items"]) == 2

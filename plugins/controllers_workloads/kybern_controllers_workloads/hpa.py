@@ -144,7 +144,7 @@ class HorizontalPodAutoscalerController(Controller):
         metrics = autoscaler.spec.metrics or []
         if not selector or others:
             return [Reading() for _ in metrics]
-        return [await read_metric(self.context.client, metric, namespace, selector) for metric in metrics]
+        return [await read_metric(self.context.client, self.scales, metric, namespace, selector) for metric in metrics]
 
     async def _rescale(self, key: Key, autoscaler: Any, scale: Any, decision: Decision) -> bool:
         size = f"New size: {decision.desired}; reason: {decision.reason}"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from kybern.api import quantity, selectors
+from kybern.api.errors import StatusError
 from kybern.api.time import parse_time
 from kybern.client.interface import Client
 from kybern_controllers_workloads.hpa_decision import Reading, shown
 from kybern_controllers_workloads.hpa_replicas import MetricError, Sample
+
+if TYPE_CHECKING:
+    from kybern_controllers_workloads.hpa_scale import Scales
 
 __all__ = ["read_metric"]
 
@@ -20,7 +24,7 @@ _CUSTOM = "/apis/custom.metrics.k8s.io/v1beta2"
 _EXTERNAL = "/apis/external.metrics.k8s.io/v1beta1"
 
 
-async def read_metric(client: Client, metric: Any, namespace: str, selector: str) -> Reading:
+async def read_metric(client: Client, scales: Scales, metric: Any, namespace: str, selector: str) -> Reading:
     """What one metric of an autoscaler's spec measures; a Reading with an error when it cannot be had."""
     try:
         match metric.type:
@@ -32,7 +36,7 @@ async def read_metric(client: Client, metric: Any, namespace: str, selector: str
             case "Pods":
                 return await _pods(client, metric.pods.metric, namespace, selector)
             case "Object":
-                return await _object(client, metric.object, namespace)
+                return await _object(client, scales, metric.object, namespace)
             case "External":
                 return await _external(client, metric.external.metric, namespace)
     except MetricError as error:
@@ -117,26 +121,29 @@ async def _pods(client: Client, metric: Any, namespace: str, selector: str) -> R
     })  # fmt: skip
 
 
-async def _object(client: Client, source: Any, namespace: str) -> Reading:
+async def _object(client: Client, scales: Scales, source: Any, namespace: str) -> Reading:
     about, name = source.describedObject, source.metric.name
-    group = (about.apiVersion or "").rpartition("/")[0]
-    resource = _plural(about.kind) + (f".{group}" if group else "")
-    path = f"{_CUSTOM}/namespaces/{namespace}/{resource}/{about.name}/{name}"
-    if about.kind == "Namespace" and not group:  # an autoscaler sees its own namespace only
-        path = f"{_CUSTOM}/namespaces/{namespace}/metrics/{name}"
     try:
+        path = await _object_path(scales, about, namespace, name)
         items = await _items(client, path, "custom", metricLabelSelector=_selector(source.metric))
     except MetricError as error:
         raise MetricError(f"unable to get metric {name} on {about.kind} {namespace}/{about.name}: {error}") from None
     return Reading(total=quantity.milli(items[0]["value"]))
 
 
-def _plural(kind: str) -> str:
-    """The plural that a kind's resource has by the usual rule."""
-    name = kind.lower()
-    if name.endswith(("s", "x", "ch", "sh")):
-        return name + "es"
-    return name[:-1] + "ies" if name.endswith("y") and name[-2:-1] not in "aeiou" else name + "s"
+async def _object_path(scales: Scales, about: Any, namespace: str, metric: str) -> str:
+    group = (about.apiVersion or "").rpartition("/")[0]
+    if about.kind == "Namespace" and not group:  # an autoscaler sees its own namespace only
+        return f"{_CUSTOM}/namespaces/{namespace}/metrics/{metric}"
+    suffix = f".{group}" if group else ""
+    try:
+        plural = await scales.plural(about)
+    except StatusError as error:
+        raise MetricError(
+            "unable to fetch metrics from custom metrics API: "
+            f"unable to map kind {about.kind}{suffix} to resource: {error}"
+        ) from None
+    return f"{_CUSTOM}/namespaces/{namespace}/{plural}{suffix}/{about.name}/{metric}"
 
 
 async def _external(client: Client, metric: Any, namespace: str) -> Reading:

@@ -32,6 +32,10 @@ class Scales:
         path = f"{base}/namespaces/{namespace}/{plural}/{reference.name}/scale"
         return await self._ask("PUT", path, types.encode(scale))
 
+    async def plural(self, reference: Any) -> str:
+        """`deployments`; StatusError when no such kind is served."""
+        return (await self._path(reference))[1]
+
     async def _ask(self, method: str, path: str, body: bytes = b"") -> Any:
         headers = {"Content-Type": "application/json"} if body else None
         code, data = await self._client.raw(method, path, body, headers)

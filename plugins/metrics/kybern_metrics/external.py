@@ -1,19 +1,19 @@
 """external.metrics.k8s.io/v1beta1: metrics of things outside of the cluster, which ConfigMaps make up.
 
 A ConfigMap labelled `metrics.kybern.dev/source: external` gives one value per entry: the key names
-the metric, the value is a quantity or a function of the ConfigMap's age (`kybern.curve`), and the
-ConfigMap's other labels are the metric's.
+the metric, the value is a quantity or a function of the ConfigMap's age, or several (see values.py),
+and the ConfigMap's other labels are the metric's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kybern.api.computed import Computed, ReadRequest, Served
 from kybern.api.kind import Kind
 from kybern.api.time import format_time
-from kybern_metrics.values import SOURCE, value_at
+from kybern_metrics.values import SOURCE, series_at, shown
 
 if TYPE_CHECKING:
     from kybern.cluster.start import Start
@@ -51,12 +51,13 @@ class ExternalMetrics(Computed):
         raise NotImplementedError("external metrics are only listed")
 
     async def list(self, request: ReadRequest) -> Sequence[Plain]:
+        sources = self._maps.by_index("metrics source", "external")
         return [
-            _value(source, request.resource, labels, request.now)
-            for source in sorted(self._maps.by_index("metrics source", "external"), key=lambda s: str(s.metadata.name))
-            if request.resource in (source.data or {})
-            and request.namespace in ("", source.metadata.namespace)
-            and request.labels.matches(labels := _labels(source))
+            value
+            for source in sorted(sources, key=lambda s: str(s.metadata.name))
+            if request.resource in (source.data or {}) and request.namespace in ("", source.metadata.namespace)
+            for value in _values(source, request.resource, request.now)
+            if request.labels.matches(value["metricLabels"])
         ]
 
 
@@ -68,11 +69,13 @@ def _labels(source: Any) -> dict[str, str]:
     return {name: value for name, value in source.metadata.labels.items() if name != SOURCE}
 
 
-def _value(source: Any, metric: str, labels: dict[str, str], now: float) -> Plain:
+def _values(source: Any, metric: str, now: float) -> Iterator[Plain]:
     metadata = source.metadata
     where = f"ConfigMap {metadata.namespace}/{metadata.name}: {metric}"
-    value = value_at(source.data[metric], metadata.creationTimestamp, now, where)
-    return {"metricName": metric, "metricLabels": labels, "timestamp": format_time(now), "value": value}
+    common = _labels(source)
+    for labels, value in series_at(source.data[metric], metadata.creationTimestamp, now, where):
+        yield {"metricName": metric, "metricLabels": common | labels, "timestamp": format_time(now),
+               "value": shown(value)}  # fmt: skip
 
 
 def external_metrics(start: Start) -> Kind:

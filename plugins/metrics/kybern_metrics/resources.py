@@ -1,4 +1,4 @@
-"""metrics.k8s.io/v1beta1: what nodes and pods use now."""
+"""metrics.k8s.io: what nodes and pods use now. Its two versions differ in their name only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["resource_metrics"]
 
-GROUP, VERSION = "metrics.k8s.io", "v1beta1"
+GROUP = "metrics.k8s.io"
+VERSIONS = ("v1", "v1beta1")
 WINDOW = "15s"
 Plain = dict[str, Any]
 
@@ -28,8 +29,9 @@ class _Metrics(Computed):
     kind = ""
     plural = ""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, version: str) -> None:
         self._start = start
+        self._version = version
 
     async def list(self, request: ReadRequest) -> Sequence[Plain]:
         found = [metrics async for metrics in self._all(request)]
@@ -46,7 +48,7 @@ class _Metrics(Computed):
 
     def _metrics(self, metadata: Plain, at: float, **measured: Any) -> Plain:
         time = format_time(at)
-        head = {"kind": self.kind, "apiVersion": f"{GROUP}/{VERSION}"}
+        head = {"kind": self.kind, "apiVersion": f"{GROUP}/{self._version}"}
         return {
             **head,
             "metadata": {**metadata, "creationTimestamp": time},
@@ -139,14 +141,16 @@ _COLUMNS = (Column("Name", format="name"), Column("cpu"), Column("memory"), Colu
 
 
 def resource_metrics(start: Start) -> Sequence[Kind]:
-    """Both kinds."""
+    """Both kinds in both versions."""
     from kybern.api.core import Node, Pod
 
     for kind in (Node, Pod):
         start.informers.informer(kind)
-    return (
-        Kind(GROUP, VERSION, "NodeMetrics", "nodes", False, verbs=("get", "list"), columns=_COLUMNS, row=_node_row,
-             computed=NodeMetrics(start)),
-        Kind(GROUP, VERSION, "PodMetrics", "pods", True, verbs=("get", "list"), columns=_COLUMNS, row=_pod_row,
-             computed=PodMetrics(start)),
-    )  # fmt: skip
+    return [
+        Kind(GROUP, version, made.kind, plural, namespaced, verbs=("get", "list"), columns=_COLUMNS, row=row,
+             computed=made(start, version))
+        for version in VERSIONS
+        for made, plural, namespaced, row in (
+            (NodeMetrics, "nodes", False, _node_row), (PodMetrics, "pods", True, _pod_row)
+        )
+    ]  # fmt: skip
