@@ -86,8 +86,8 @@ async def test_a_pod_without_room_says_so_and_gets_it_when_another_is_deleted(ky
     await kybern_cluster.clock.advance(2)  # type: ignore[attr-defined]
     waiting = await now(kybern_cluster, "p")
     text = (
-        "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: "
-        "1 No preemption victims found for incoming pod."
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
+        "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
     )
     (condition,) = [c for c in waiting.status.conditions if c.type == "PodScheduled"]
     assert (condition.status, condition.reason, condition.message) == ("False", "Unschedulable", text)

@@ -48,10 +48,11 @@ def test_the_default_profile_is_upstreams() -> None:
         "NodeResourcesFit": 1,
         "PodTopologySpread": 2,
         "InterPodAffinity": 2,
+        "DynamicResources": 2,
         "NodeResourcesBalancedAllocation": 1,
         "ImageLocality": 1,
     }
-    assert names(found.post_filters) == ["DefaultPreemption"]
+    assert names(found.post_filters) == ["DynamicResources", "DefaultPreemption"]
     assert names(found.binds) == ["DefaultBinder"]
 
 

@@ -82,8 +82,9 @@ async def test_nobody_is_deleted_when_that_does_not_help() -> None:
     await schedule(cluster, pod("p", cpu="1", priority=1))
     assert cluster.deleted == []
     assert cluster.messages() == [
-        "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. preemption: 0/3 nodes are "
-        "available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."
+        "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to "
+        "deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption "
+        "victims found for incoming pod."
     ]
 
 
@@ -92,7 +93,8 @@ async def test_a_pod_with_policy_never_waits() -> None:
     await schedule(cluster, pod("p", cpu="1", priority=1, preemptionPolicy="Never"))
     assert cluster.deleted == []
     assert cluster.messages() == [
-        "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never."
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
+        "preemption: not eligible due to preemptionPolicy=Never."
     ]
 
 
@@ -107,7 +109,7 @@ async def test_while_a_victim_terminates_no_other_is_chosen() -> None:
     await schedule(cluster, pod("p", cpu="2", priority=1, nominated="n"))
     assert cluster.deleted == []
     assert cluster.messages() == [
-        "0/1 nodes are available: 1 Insufficient cpu. "
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
         "preemption: not eligible due to a terminating pod on the nominated node."
     ]
 

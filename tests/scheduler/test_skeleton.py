@@ -35,6 +35,7 @@ async def test_the_event_counts_reasons_over_nodes(more: int) -> None:
     reasons = [f"{1 + more} Insufficient cpu", "1 node(s) had untolerated taint(s)", "1 node(s) were unschedulable"]
     message = (
         f"0/{3 + more} nodes are available: {', '.join(sorted(reasons))}. "
+        "no new claims to deallocate, "
         f"preemption: 0/{3 + more} nodes are available: {3 + more} Preemption is not helpful for scheduling."
     )
     assert cluster.messages() == [message]

@@ -1,23 +1,24 @@
-"""Finds devices on one node for the requests of claims: a search with backtracking over the node's free devices.
+"""Finds devices on one node for the requests of claims: a search with backtracking over what the node can reach.
 
-Devices that share counters with others (partitions) are left out: they are never allocated.
+A device is had whole, in shares (`allowMultipleAllocations`), or as a partition that uses up counters
+it shares with others. Administrators' requests look past all of that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
 
-from kybern.scheduler.nodeinfo import NodeInfo
-from kybern.scheduler.selection import NodeTerm
-from kybern_scheduler_policies.device_selectors import attribute_of, facts_of, selects
+from kybern.api.resource.taints import is_tolerated
+from kybern_scheduler_policies.device_capacity import all_of, share_of
+from kybern_scheduler_policies.device_pools import Amounts, Candidate, Identity, Offer, Pool, Usage
+from kybern_scheduler_policies.device_selectors import attribute_of, selects
 
-__all__ = ["Candidate", "Identity", "NoDevices", "allocate", "candidates", "identities"]
+__all__ = ["Chosen", "NoDevices", "Wish", "choose"]
 
-Identity = tuple[str, str, str]
-"""(driver, pool, device)"""
 RESULTS_MAX = 32
 STEPS_MAX = 10_000
 """So many devices are tried for one claim on one node before it is given up."""
@@ -28,86 +29,46 @@ class NoDevices(Exception):
 
 
 @attrs.frozen(eq=False)
-class Candidate:
-    """A device that the node can reach."""
-
-    identity: Identity
-    device: Any
-    facts: dict[str, Any]
-    node_selector: Any
-    """Where it can be reached from, as an allocation says it; None: from everywhere."""
-
-
-@attrs.frozen(eq=False)
-class _Wish:
+class Wish:
     """One device that a request asks for."""
 
     request: str
-    fitting: Sequence[Candidate]
-    admin: bool
+    fitting: Sequence[tuple[Candidate, Amounts]]
+    """Devices that would do, and how much of each is wanted."""
+    asked: Any
+    """The request, or the alternative of it."""
+    rank: int = 0
+    """Which alternative of `firstAvailable` it is."""
+
+    @property
+    def admin(self) -> bool:
+        """Whether it is for the device's administrator."""
+        return bool(getattr(self.asked, "adminAccess", False))
 
 
-def identities(allocation: Any) -> Iterator[Identity]:
-    """The devices that an allocation keeps from others."""
-    for result in (allocation.devices.results or ()) if allocation is not None else ():
-        if not result.adminAccess:
-            yield result.driver, result.pool, result.device
+@attrs.frozen(eq=False)
+class Chosen:
+    """A device for a wish."""
+
+    wish: Wish
+    candidate: Candidate
+    share: Amounts | None
+    """How much of it; None: all of it."""
 
 
-def candidates(slices: Iterable[Any], info: NodeInfo) -> list[Candidate]:
-    """The devices in the newest, complete generation of every pool that the node can reach, in order of name."""
-    pools: dict[tuple[str, str], list[Any]] = {}
-    for each in slices:
-        pools.setdefault((each.spec.driver, each.spec.pool.name), []).append(each)
-    found: list[Candidate] = []
-    for (driver, pool), parts in sorted(pools.items()):
-        newest = max(part.spec.pool.generation or 0 for part in parts)
-        current = [part for part in parts if (part.spec.pool.generation or 0) == newest]
-        if len(current) != current[0].spec.pool.resourceSliceCount:
-            continue
-        for part in sorted(current, key=lambda p: p.metadata.name):
-            found += _reachable(part, driver, pool, info)
-    return found
-
-
-def _reachable(part: Any, driver: str, pool: str, info: NodeInfo) -> Iterator[Candidate]:
-    for device in part.spec.devices or ():
-        where = device if part.spec.perDeviceNodeSelection else part.spec
-        if not device.consumesCounters and _reaches(where, info):
-            selector = None if where.allNodes else where.nodeSelector or _only(info.name)
-            yield Candidate((driver, pool, device.name), device, facts_of(driver, device), selector)
-
-
-def _reaches(where: Any, info: NodeInfo) -> bool:
-    if where.allNodes or where.nodeName:
-        return bool(where.allNodes) or bool(where.nodeName == info.name)
-    terms = where.nodeSelector.nodeSelectorTerms if where.nodeSelector is not None else None
-    return any(NodeTerm(term).matches(info) for term in terms or ())
-
-
-def _only(node: str) -> Any:
-    from kybern.api import types
-    from kybern.api.core import NodeSelector
-
-    field = {"key": "metadata.name", "operator": "In", "values": [node]}
-    return types.from_plain(NodeSelector, {"nodeSelectorTerms": [{"matchFields": [field]}]})
-
-
-def allocate(claim: Any, classes: dict[str, Any], there: Sequence[Candidate], taken: set[Identity]) -> Any:
-    """The claim's AllocationResult. NoDevices when it cannot be; SelectorError for a selector that fails."""
+def choose(claim: Any, classes: Mapping[str, Any], there: Offer, used: Usage) -> list[Chosen]:
+    """A device for everything the claim asks for. NoDevices when that cannot be; SelectorError for a bad selector."""
     devices = claim.spec.devices
     requests = (devices.requests if devices is not None else None) or ()
     constraints = (devices.constraints if devices is not None else None) or ()
-    for wishes in _choices(requests, classes, there, taken):
-        chosen = _Search(wishes, constraints, taken).run() if len(wishes) <= RESULTS_MAX else None
+    for wishes in _choices(requests, classes, there):
+        chosen = _Search(wishes, constraints, used).run() if len(wishes) <= RESULTS_MAX else None
         if chosen is not None:
-            return _result(claim, classes, list(zip(wishes, chosen, strict=True)))
+            return chosen
     raise NoDevices
 
 
-def _choices(
-    requests: Sequence[Any], classes: dict[str, Any], there: Sequence[Candidate], taken: set[Identity]
-) -> Iterator[list[_Wish]]:
+def _choices(requests: Sequence[Any], classes: Mapping[str, Any], there: Offer) -> Iterator[list[Wish]]:
     """All wishes of all requests, once for each combination of `firstAvailable` alternatives, best first."""
     if not requests:
         yield []
@@ -117,152 +78,142 @@ def _choices(
         alternatives = [(first.name, first.exactly)]
     else:
         alternatives = [(f"{first.name}/{sub.name}", sub) for sub in first.firstAvailable or ()]
-    for name, wanted in alternatives:
-        wishes = _wishes(name, wanted, classes, there, taken)
+    for rank, (name, asked) in enumerate(alternatives):
+        wishes = _wishes(name, asked, rank, classes, there)
         if wishes is not None:
-            for others in _choices(rest, classes, there, taken):
+            for others in _choices(rest, classes, there):
                 yield wishes + others
 
 
-def _wishes(
-    name: str, wanted: Any, classes: dict[str, Any], there: Sequence[Candidate], taken: set[Identity]
-) -> list[_Wish] | None:
+def _wishes(name: str, asked: Any, rank: int, classes: Mapping[str, Any], there: Offer) -> list[Wish] | None:
     """None: there can be no such devices here."""
-    admin = bool(getattr(wanted, "adminAccess", False))
-    selectors = [*(classes[wanted.deviceClassName].spec.selectors or ()), *(wanted.selectors or ())]
-    fitting = [c for c in there if _fits(c, selectors, wanted.tolerations or ())]
-    free = [c for c in fitting if admin or c.identity not in taken]
-    if wanted.allocationMode == "All":
-        if not fitting or len(free) < len(fitting):
+    selectors = [*(classes[asked.deviceClassName].spec.selectors or ()), *(asked.selectors or ())]
+    requests = asked.capacity.requests if asked.capacity is not None else None
+    fitting = []
+    for candidate in there.devices:
+        share = share_of(candidate.identity[0], candidate.device, requests)
+        if share is not None and _fits(candidate, selectors, asked.tolerations or ()):
+            fitting.append((candidate, share))
+    if asked.allocationMode == "All":
+        if not fitting or not there.whole:
             return None
-        return [_Wish(name, [each], admin) for each in fitting]
-    count = wanted.count or 1
-    return [_Wish(name, free, admin)] * count if len(free) >= count else None
+        return [Wish(name, [each], asked, rank) for each in fitting]
+    count = asked.count or 1
+    shared = any(candidate.device.allowMultipleAllocations for candidate, _ in fitting)
+    return [Wish(name, fitting, asked, rank)] * count if len(fitting) >= count or shared else None
 
 
 def _fits(candidate: Candidate, selectors: Sequence[Any], tolerations: Sequence[Any]) -> bool:
-    for taint in candidate.device.taints or ():
-        if taint.effect in ("NoSchedule", "NoExecute") and not any(_tolerates(t, taint) for t in tolerations):
-            return False
+    if not all(is_tolerated(taint, tolerations) for taint in candidate.taints):
+        return False
     return all(s.cel is None or selects(s.cel.expression, candidate.facts) for s in selectors)
-
-
-def _tolerates(toleration: Any, taint: Any) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    return bool(toleration.operator == "Exists" or (toleration.value or "") == (taint.value or ""))
 
 
 class _Search:
     """A device for every wish, such that all constraints hold."""
 
-    def __init__(self, wishes: Sequence[_Wish], constraints: Sequence[Any], taken: set[Identity]) -> None:
+    def __init__(self, wishes: Sequence[Wish], constraints: Sequence[Any], used: Usage) -> None:
         self._wishes = wishes
         self._constraints = constraints
-        self._taken = taken
-        self._chosen: list[Candidate] = []
+        self._used = used
+        self._chosen: list[Chosen] = []
+        self._starts: list[int] = []
+        """Where in its wish's list each choice stands."""
         self._steps = 0
 
-    def run(self) -> list[Candidate] | None:
+    def run(self) -> list[Chosen] | None:
         """The devices, in the order of the wishes."""
-        if len(self._chosen) == len(self._wishes):
+        at = len(self._chosen)
+        if at == len(self._wishes):
             return list(self._chosen)
-        wish = self._wishes[len(self._chosen)]
-        for candidate in wish.fitting:
+        wish = self._wishes[at]
+        # Devices for the same request are interchangeable: only their combinations are tried, in one order.
+        start = self._starts[-1] if at and self._wishes[at - 1] is wish else 0
+        for place in range(start, len(wish.fitting)):
             self._steps += 1
             if self._steps > STEPS_MAX:
                 return None
-            if self._is_used(candidate, wish) or not self._holds(candidate, wish):
+            candidate, amounts = wish.fitting[place]
+            shared = bool(candidate.device.allowMultipleAllocations) and not wish.admin
+            choice = Chosen(wish, candidate, amounts if shared else None)
+            if not self._is_free(choice) or not self._holds(choice):
                 continue
-            self._chosen.append(candidate)
+            self._chosen.append(choice)
+            self._starts.append(place)
             found = self.run()
             if found is not None:
                 return found
             self._chosen.pop()
+            self._starts.pop()
         return None
 
-    def _is_used(self, candidate: Candidate, wish: _Wish) -> bool:
-        """By another claim, or by an earlier wish: an administrator sees each device once per request."""
-        earlier = zip(self._wishes, self._chosen, strict=False)
+    def _is_free(self, choice: Chosen) -> bool:
+        candidate, wish = choice.candidate, choice.wish
         if wish.admin:
-            return any(c is candidate and w.request == wish.request for w, c in earlier)
-        return candidate.identity in self._taken or any(c is candidate and not w.admin for w, c in earlier)
+            # An administrator sees each device once per request.
+            return not any(c.candidate is candidate and c.wish.request == wish.request for c in self._chosen)
+        mine = [c for c in self._chosen if c.candidate is candidate and not c.wish.admin]
+        if candidate.identity in self._used.whole or (choice.share is None and mine):
+            return False
+        if choice.share is not None and not self._has_room(choice, mine):
+            return False
+        return self._has_counters(candidate)
 
-    def _holds(self, candidate: Candidate, wish: _Wish) -> bool:
-        return all(self._holds_one(c, candidate) for c in self._constraints if _concerns(c, wish))
+    def _has_room(self, choice: Chosen, mine: Sequence[Chosen]) -> bool:
+        """Whether all shares together are no more than the device."""
+        whole = all_of(choice.candidate.identity[0], choice.candidate.device)
+        held = self._used.shares.get(choice.candidate.identity, {})
+        for name, amount in (choice.share or {}).items():
+            own = sum((c.share or {}).get(name, Fraction(0)) for c in mine)
+            if held.get(name, 0) + own + amount > whole[name]:
+                return False
+        return True
+
+    def _has_counters(self, candidate: Candidate) -> bool:
+        pool = candidate.pool
+        takes = pool.consumers.get(candidate.identity[2])
+        if not takes:
+            return True
+        busy = {c.candidate.identity for c in self._chosen if c.candidate.pool is pool and not c.wish.admin}
+        if candidate.identity in busy or self._used.has(candidate.identity):
+            return True
+        return all(
+            amount + _consumed(pool, key, busy, self._used) <= pool.counters.get(key, 0)
+            for key, amount in takes.items()
+        )
+
+    def _holds(self, choice: Chosen) -> bool:
+        return all(self._holds_one(c, choice.candidate) for c in self._constraints if _concerns(c, choice.wish))
 
     def _holds_one(self, constraint: Any, candidate: Candidate) -> bool:
         name = constraint.matchAttribute or constraint.distinctAttribute
         value = attribute_of(candidate.identity[0], candidate.device, name)
         if value is None:
             return False
-        pairs = zip(self._wishes, self._chosen, strict=False)
-        others = [attribute_of(c.identity[0], c.device, name) for w, c in pairs if _concerns(constraint, w)]
+        others = [
+            attribute_of(c.candidate.identity[0], c.candidate.device, name)
+            for c in self._chosen
+            if _concerns(constraint, c.wish)
+        ]
         if constraint.matchAttribute:
             return all(_same(other, value) for other in others)
         return not any(_same(other, value) for other in others)
+
+
+def _consumed(pool: Pool, key: tuple[str, str], busy: set[Identity], used: Usage) -> Fraction:
+    """What devices in use take of a counter, wherever they are used."""
+    total = Fraction(0)
+    for device, takes in pool.consumers.items():
+        identity = (pool.driver, pool.name, device)
+        if key in takes and (identity in busy or used.has(identity)):
+            total += takes[key]
+    return total
 
 
 def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _concerns(constraint: Any, wish: _Wish) -> bool:
+def _concerns(constraint: Any, wish: Wish) -> bool:
     named = constraint.requests or ()
     return not named or wish.request in named or wish.request.partition("/")[0] in named
-
-
-def _result(claim: Any, classes: dict[str, Any], chosen: Sequence[tuple[_Wish, Candidate]]) -> Any:
-    from kybern.api.resource import AllocationResult, DeviceAllocationResult, DeviceRequestAllocationResult
-
-    results = [
-        DeviceRequestAllocationResult(
-            request=wish.request,
-            driver=candidate.identity[0],
-            pool=candidate.identity[1],
-            device=candidate.identity[2],
-            adminAccess=True if wish.admin else None,
-        )
-        for wish, candidate in chosen
-    ]
-    config = _configuration(claim, classes, {wish.request for wish, _ in chosen})
-    return AllocationResult(
-        devices=DeviceAllocationResult(results=results or None, config=config or None),
-        nodeSelector=_joined([c.node_selector for _, c in chosen if c.node_selector is not None]),
-    )
-
-
-def _joined(selectors: Sequence[Any]) -> Any:
-    """The narrowest of what the devices say: one node if any of them is on one, else all requirements together."""
-    from kybern.api import types
-
-    if not selectors:
-        return None
-    local = [s for s in selectors if any(term.matchFields for term in s.nodeSelectorTerms or ())]
-    joined = types.copy((local or selectors)[0])
-    for other in () if local else selectors[1:]:
-        for term, more in zip(joined.nodeSelectorTerms, other.nodeSelectorTerms, strict=False):
-            new = [e for e in more.matchExpressions or () if e not in (term.matchExpressions or ())]
-            term.matchExpressions = [*(term.matchExpressions or ()), *new] or None
-    return joined
-
-
-def _configuration(claim: Any, classes: dict[str, Any], requests: set[str]) -> list[Any]:
-    """What the drivers are to be told: first the administrator's, by class, then the user's."""
-    from kybern.api.resource import DeviceAllocationConfiguration
-
-    found = []
-    for request in claim.spec.devices.requests or ():
-        wanted = [(request.name, request.exactly)] if request.exactly is not None else []
-        wanted += [(f"{request.name}/{sub.name}", sub) for sub in request.firstAvailable or ()]
-        for name, each in wanted:
-            for config in (classes[each.deviceClassName].spec.config or ()) if name in requests else ():
-                made = DeviceAllocationConfiguration(source="FromClass", requests=[name], opaque=config.opaque)
-                found.append(made)
-    for config in claim.spec.devices.config or ():
-        named = config.requests
-        if not named or any(r in named or r.partition("/")[0] in named for r in requests):
-            found.append(DeviceAllocationConfiguration(source="FromClaim", requests=named, opaque=config.opaque))
-    return found

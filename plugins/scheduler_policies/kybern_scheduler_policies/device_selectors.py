@@ -13,7 +13,7 @@ from typing import Any
 
 from kybern.api import quantity
 
-__all__ = ["SelectorError", "attribute_of", "facts_of", "selects"]
+__all__ = ["SelectorError", "attribute_of", "facts_of", "qualified", "selects"]
 
 VERSION = "semver:"
 _DOMAIN = re.compile(r"""device\.(attributes|capacity)\[\s*['"]([^'"]+)['"]\s*\]""")
@@ -37,7 +37,8 @@ def selects(expression: str, facts: dict[str, Any]) -> bool:
 
 def facts_of(driver: str, device: Any) -> dict[str, Any]:
     """What an expression may ask of a device. Names without a domain belong to the driver's."""
-    facts: dict[str, Any] = {"driver": driver, "attributes": {}, "capacity": {}, "allowMultipleAllocations": False}
+    shared = bool(device.allowMultipleAllocations)
+    facts: dict[str, Any] = {"driver": driver, "attributes": {}, "capacity": {}, "allowMultipleAllocations": shared}
     for name, attribute in (device.attributes or {}).items():
         domain, plain = _split(name, driver)
         facts["attributes"].setdefault(domain, {})[plain] = _value(attribute)
@@ -50,9 +51,14 @@ def facts_of(driver: str, device: Any) -> dict[str, Any]:
 def attribute_of(driver: str, device: Any, name: str) -> Any:
     """The value of a fully qualified attribute; None when the device has none."""
     for own, attribute in (device.attributes or {}).items():
-        if "/".join(_split(own, driver)) == name:
+        if qualified(own, driver) == name:
             return _value(attribute)
     return None
+
+
+def qualified(name: str, driver: str) -> str:
+    """The full name of an attribute or capacity."""
+    return "/".join(_split(name, driver))
 
 
 def _split(name: str, driver: str) -> tuple[str, str]:

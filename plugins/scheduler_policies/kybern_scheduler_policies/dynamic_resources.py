@@ -8,63 +8,113 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
-from kybern.api import types
+import attrs
+
 from kybern.api.errors import StatusError
 from kybern.reconcile.owners import controller_of
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
-from kybern.scheduler.policy import SKIP, Action, Code, CycleState, Handle, Hint, Policy, Resource, Status
+from kybern.scheduler.policy import (
+    SKIP,
+    Action,
+    Code,
+    CycleState,
+    Handle,
+    Hint,
+    Nomination,
+    Policy,
+    Resource,
+    Status,
+    normalized,
+)
 from kybern.scheduler.selection import NodeTerm
-from kybern.scheduler.snapshot import Snapshot
-from kybern_scheduler_policies.device_allocation import Identity, NoDevices, allocate, candidates, identities
+from kybern.scheduler.snapshot import Candidates, Snapshot
+from kybern_scheduler_policies.claim_writing import BindingFailed, ClaimWriter, failed_condition
+from kybern_scheduler_policies.device_allocation import NoDevices, choose
+from kybern_scheduler_policies.device_pools import Pools, Usage
+from kybern_scheduler_policies.device_results import allocation_of
 from kybern_scheduler_policies.device_selectors import SelectorError
+from kybern_scheduler_policies.extended_resources import ANNOTATION, DeviceClasses, Mapped, claim_for, lacking
+from kybern_scheduler_policies.resource_scoring import only_fields, read_seconds
 
-FINALIZER = "resource.kubernetes.io/delete-protection"
 RESERVED_MAX = 256
-TRIES = 5
+ALTERNATIVES_MAX = 8
 
 
+@attrs.define(eq=False)
+class _Plan:
+    """What a pod would get on one node."""
+
+    allocations: dict[str, Any] = attrs.Factory(dict)
+    """AllocationResult by uid of claim."""
+    extended: Any = None
+    """The claim for its extended resources, to be made; its allocation is `""`'s."""
+    mapped: list[Mapped] = attrs.Factory(list)
+    score: int = 0
+
+
+@attrs.define(eq=False)
 class _Claims:
-    """The pod's claims, and what those without devices would get on each node."""
+    """The pod's claims, and the plans for them."""
 
-    __slots__ = ("claims", "plans", "written")
-
-    def __init__(self, claims: list[Any]) -> None:
-        self.claims = claims
-        self.plans: dict[str, dict[str, Any]] = {}
-        """By node: AllocationResult by uid of claim."""
-        self.written = False
+    claims: list[Any]
+    served: dict[str, str]
+    """DeviceClass by extended resource."""
+    plans: dict[str, _Plan] = attrs.Factory(dict)
+    unavailable: dict[str, Any] = attrs.Factory(dict)
+    """Claims whose devices some node cannot reach."""
+    written: bool = False
+    made: Any = None
+    """The claim for extended resources, once it is on the server."""
 
 
 class DynamicResources(Policy):
     """Filters by devices, and allocates them."""
 
     name = "DynamicResources"
+    weight = 2
     default = True
 
     def __init__(self, args: Mapping[str, Any], handle: Handle) -> None:
+        """DynamicResourcesArgs: bindingTimeout (10m), how long drivers may take to prepare devices that have
+        binding conditions. `filterTimeout` is accepted: the search is bounded by steps instead."""
         super().__init__(args, handle)
+        only_fields(args, {"bindingTimeout", "filterTimeout"}, "DynamicResourcesArgs")
+        self._timeout = read_seconds(args.get("bindingTimeout"), 600.0, "bindingTimeout")
         from kybern.api.core import Pod
-        from kybern.api.resource import DeviceClass, ResourceClaim, ResourceSlice
+        from kybern.api.resource import DeviceTaintRule, ResourceClaim, ResourceSlice
 
+        self._classes = DeviceClasses(handle)
         self._claims = handle.informer(ResourceClaim)
-        self._slices = handle.informer(ResourceSlice)
-        self._classes = handle.informer(DeviceClass)
+        self._claims.on_change(self._claim_changed)
+        self._slices, self._rules = handle.informer(ResourceSlice), handle.informer(DeviceTaintRule)
+        for informer in (self._slices, self._rules):
+            informer.on_change(self._pools_changed)
+        self._classes.on_change(self._wake)
+        handle.informer(Pod).on_change(self._pod_changed)
+        self._pools: Pools | None = None
+        self._writer = ClaimWriter(handle)
         self._promised: dict[str, tuple[str, Any]] = {}
         """Allocations on their way to the server: uid of claim -> (uid of pod, AllocationResult)."""
         self._rejected: set[str] = set()
-        for informer in (self._claims, self._slices, self._classes):
-            informer.on_change(self._something_changed)
-        handle.informer(Pod).on_change(self._pod_changed)
 
     def hints(self) -> Iterable[Hint]:
         """Changes of claims, slices and classes wake pods by `activate`; beyond that a new node may have devices."""
         return (Hint(Resource.NODE, Action.ADD | Action.UPDATE_NODE_LABEL),)
 
-    def _something_changed(self, old: Any, new: Any) -> None:
-        if new is not None and new.metadata.uid in self._promised and getattr(new.status, "allocation", None):
+    def _claim_changed(self, old: Any, new: Any) -> None:
+        if new is not None and new.metadata.uid in self._promised and new.status.allocation is not None:
             del self._promised[new.metadata.uid]
+        self._writer.changed(new if new is not None else old)
+        self._wake()
+
+    def _pools_changed(self, old: Any, new: Any) -> None:
+        self._pools = None
+        self._wake()
+
+    def _wake(self) -> None:
         waiting, self._rejected = self._rejected, set()
         for uid in waiting:
             self.handle.activate(uid)
@@ -85,15 +135,15 @@ class DynamicResources(Policy):
 
     def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | None:
         """All claims must exist, be the pod's to use, and ask for classes that exist."""
-        if not pod.pod.spec.resourceClaims:
+        served = self._classes.serve(pod) if any("/" in name for name in pod.requests) else {}
+        if not pod.pod.spec.resourceClaims and not served:
             return SKIP
         found = []
-        for each in pod.pod.spec.resourceClaims:
+        for each in pod.pod.spec.resourceClaims or ():
             name = _claim_name(pod.pod, each)
             if name is None:
-                return self._reject(
-                    pod, f"waiting for dynamic resource controller to create the resourceclaim {each.name}"
-                )
+                why = f"waiting for dynamic resource controller to create the resourceclaim {each.name}"
+                return self._reject(pod, why)
             if not name:
                 continue
             claim = self._claims.get(name, pod.namespace)
@@ -101,8 +151,20 @@ class DynamicResources(Policy):
             if why:
                 return self._reject(pod, why)
             found.append(claim)
-        state.data[self.name] = _Claims(found)
-        return None if found else SKIP
+        if served and (stale := self._stale(pod)) is not None:
+            self.handle.spawn(self._writer.remove(stale, pod))
+            return self._reject(pod, "cannot schedule extended resource claim")
+        state.data[self.name] = _Claims(found, served)
+        return None if found or served else SKIP
+
+    def _stale(self, pod: PodInfo) -> Any:
+        """A claim for the pod's extended resources that is left from an attempt that did not end well."""
+        for claim in self._claims.list():
+            owner = controller_of(claim)
+            ours = owner is not None and owner.uid == pod.uid
+            if ours and (claim.metadata.annotations or {}).get(ANNOTATION) == "true":
+                return claim
+        return None
 
     def _wrong_with(self, claim: Any, name: str, pod: PodInfo, *, generated: bool) -> str:
         if claim is None:
@@ -128,38 +190,88 @@ class DynamicResources(Policy):
     def filter(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> Status | None:
         """Object where the pod's devices cannot be reached, or none are left for it."""
         found: _Claims = state.data[self.name]
-        plan: dict[str, Any] = {}
         pending = []
         for claim in found.claims:
             if claim.status.allocation is None:
                 pending.append(claim)
-            elif not _reaches(claim.status.allocation.nodeSelector, info):
+            elif not _reaches(claim.status.allocation.nodeSelector, info) or failed_condition(claim):
+                found.unavailable[claim.metadata.uid] = claim
                 return self._reject(pod, "resourceclaim not available on the node")
-        taken = self._taken(pod) if pending else set()
-        there = candidates(self._slices.list(), info) if pending else []
+        plan = _Plan()
+        if wanted := lacking(found.served, info):
+            plan.extended, plan.mapped = claim_for(pod.pod, wanted)
+            pending.append(plan.extended)
+        if pending:
+            objection = self._allocate(plan, pending, pod, info)
+            if objection is not None:
+                return objection
+        found.plans[info.name] = plan
+        return None
+
+    def _allocate(self, plan: _Plan, pending: list[Any], pod: PodInfo, info: NodeInfo) -> Status | None:
+        if self._pools is None:
+            self._pools = Pools(self._slices.list(), self._rules.list())
+        there, used = self._pools.offer(info), self._used(pod)
         for claim in pending:
             classes = {name: self._classes.get(name) for name in _class_names(claim)}
             try:
-                plan[claim.metadata.uid] = allocate(claim, classes, there, taken)
+                chosen = choose(claim, classes, there, used)
             except NoDevices:
                 self._rejected.add(pod.uid)
                 return self.unschedulable("cannot allocate all claims")
             except SelectorError as error:
                 return self._reject(pod, f"claim {claim.metadata.name}: selector: {error}")
-            taken |= set(identities(plan[claim.metadata.uid]))
-        found.plans[info.name] = plan
+            allocation = allocation_of(claim, classes, chosen, self._new_id)
+            plan.allocations[claim.metadata.uid or ""] = allocation
+            ranks = {each.wish.request: each.wish.rank for each in chosen if "/" in each.wish.request}
+            plan.score += sum(ALTERNATIVES_MAX - rank for rank in ranks.values())
+            used.add(allocation)
         return None
 
-    def _taken(self, pod: PodInfo) -> set[Identity]:
-        allocations = [claim.status.allocation for claim in self._claims.list()]
-        allocations += [allocation for owner, allocation in self._promised.values() if owner != pod.uid]
-        return {identity for allocation in allocations for identity in identities(allocation)}
+    def _new_id(self) -> str:
+        return str(UUID(int=self.handle.random.getrandbits(128), version=4))
+
+    def _used(self, pod: PodInfo) -> Usage:
+        used = Usage()
+        for claim in self._claims.list():
+            used.add(claim.status.allocation)
+        for owner, allocation in self._promised.values():
+            if owner != pod.uid:
+                used.add(allocation)
+        return used
+
+    def post_filter(
+        self, state: CycleState, pod: PodInfo, statuses: Mapping[str, Status], absent: Status
+    ) -> tuple[Nomination | None, Status | None]:
+        """A claim whose devices are where the pod cannot go, and that nobody else uses, may get others."""
+        found: _Claims | None = state.data.get(self.name)
+        if found is None or not (found.claims or found.served):
+            return None, self.unschedulable("no new claims to deallocate")
+        for claim in found.unavailable.values():
+            if all(consumer.uid == pod.uid for consumer in claim.status.reservedFor or ()):
+                self.handle.spawn(self._writer.give_back([claim], pod))
+                return None, self.unschedulable("deallocation of ResourceClaim completed")
+        return None, self.unschedulable("still not schedulable")
+
+    def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
+        """Nodes differ by which alternatives they can serve."""
+        found: _Claims | None = state.data.get(self.name)
+        return None if found is not None and any(plan.score for plan in found.plans.values()) else SKIP
+
+    def score(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> int:
+        """The more of what the pod's claims like best, the better."""
+        found: _Claims = state.data[self.name]
+        return found.plans[info.name].score
+
+    def normalize(self, state: CycleState, pod: PodInfo, infos: Candidates, scores: Any) -> Any:
+        """The best node gets all points."""
+        return normalized(scores)
 
     def reserve(self, state: CycleState, pod: PodInfo, node: str) -> Status | None:
         """Keep the devices from other pods until the claims say it."""
         found: _Claims | None = state.data.get(self.name)
-        for uid, allocation in found.plans.get(node, {}).items() if found is not None else ():
-            self._promised[uid] = (pod.uid, allocation)
+        for uid, allocation in found.plans[node].allocations.items() if found is not None else ():
+            self._promised[uid or pod.uid] = (pod.uid, allocation)
         return None
 
     def unreserve(self, state: CycleState, pod: PodInfo, node: str) -> None:
@@ -169,86 +281,52 @@ class DynamicResources(Policy):
             del self._promised[uid]
         if found is not None and found.written:
             found.written = False
-            self.handle.spawn(self._give_back(found.claims, pod))
+            self.handle.spawn(self._writer.give_back(found.claims, pod))
+            if found.made is not None:
+                self.handle.spawn(self._writer.remove(found.made, pod))
 
     async def pre_bind(self, state: CycleState, pod: PodInfo, node: str) -> Status | None:
-        """Write the allocations and reserve the claims for the pod."""
+        """Write the allocations, reserve the claims for the pod, and wait for drivers that have to prepare devices."""
         found: _Claims | None = state.data.get(self.name)
         if found is None:
             return None
         found.written = True
-        plan = found.plans.get(node, {})
+        plan = found.plans[node]
         try:
-            for claim in found.claims:
-                await self._write(claim, plan.get(claim.metadata.uid), pod)
+            claims = list(found.claims)
+            if plan.extended is not None:
+                claims.append(await self._make_extended(found, plan, pod))
+            written = [
+                await self._writer.allocate(claim, plan.allocations.get(claim.metadata.uid), pod) for claim in claims
+            ]
+            if plan.extended is not None:
+                await self._show_extended(written[-1], plan, pod)
+            await self.handle.clock.wait_for(self._writer.prepared(written), self._timeout)
         except StatusError as error:
             return Status(Code.ERROR, (f"reserving ResourceClaim: {error.message}",), self.name)
+        except BindingFailed as error:
+            return self._reject(pod, str(error))
+        except TimeoutError:
+            return self._reject(pod, "device binding timeout")
         return None
 
-    async def _write(self, claim: Any, allocation: Any, pod: PodInfo) -> None:
-        for _ in range(TRIES):
-            try:
-                await self._write_once(claim, allocation, pod)
-                return
-            except StatusError as error:
-                if error.reason != "Conflict":
-                    raise
-            claim = await self._fresh(claim)
-        raise StatusError.conflict("resourceclaims", "resource.k8s.io", claim.metadata.name)
+    async def _make_extended(self, found: _Claims, plan: _Plan, pod: PodInfo) -> Any:
+        found.made = await self.handle.client.create(plan.extended)
+        uid = found.made.metadata.uid
+        plan.allocations[uid] = plan.allocations.pop("")
+        self._promised.pop(pod.uid, None)
+        self._promised[uid] = (pod.uid, plan.allocations[uid])
+        return found.made
 
-    async def _write_once(self, claim: Any, allocation: Any, pod: PodInfo) -> None:
-        from kybern.api.resource import ResourceClaimConsumerReference
-
-        if claim.status.allocation is None and allocation is None:
-            raise StatusError(500, "InternalError", f"claim {claim.metadata.name} lost its devices")
-        if claim.status.allocation is None and FINALIZER not in (claim.metadata.finalizers or ()):
-            claim = types.copy(claim)
-            claim.metadata.finalizers = [*(claim.metadata.finalizers or ()), FINALIZER]
-            claim = await self.handle.client.update(claim)
-        changed = types.copy(claim)
-        if changed.status.allocation is None:
-            changed.status.allocation = allocation
-        elif allocation is not None and identities_differ(changed.status.allocation, allocation):
-            raise StatusError(500, "InternalError", f"claim {claim.metadata.name} was given other devices meanwhile")
-        reserved = changed.status.reservedFor or []
-        if not any(r.uid == pod.uid for r in reserved):
-            reference = ResourceClaimConsumerReference(resource="pods", name=pod.name, uid=pod.uid)
-            changed.status.reservedFor = [*reserved, reference]
-        if changed.status != claim.status:
-            await self.handle.client.update_status(changed)
-
-    async def _give_back(self, claims: Iterable[Any], pod: PodInfo) -> None:
-        """The pod does not go there after all; a claim that nobody else has reserved is free to go elsewhere."""
-        for claim in claims:
-            for _ in range(TRIES):
-                try:
-                    await self._give_back_one(await self._fresh(claim), pod)
-                    break
-                except StatusError as error:
-                    if error.code == 404:
-                        break
-                    if error.reason != "Conflict":
-                        raise
-
-    async def _give_back_one(self, claim: Any, pod: PodInfo) -> None:
-        changed = types.copy(claim)
-        changed.status.reservedFor = [r for r in claim.status.reservedFor or () if r.uid != pod.uid] or None
-        if not changed.status.reservedFor:
-            changed.status.allocation = None
-        if changed.status != claim.status:
-            await self.handle.client.update_status(changed)
-
-    async def _fresh(self, claim: Any) -> Any:
-        metadata = claim.metadata
-        fresh: Any = await self.handle.client.get(type(claim), metadata.name, metadata.namespace)
-        if fresh.metadata.uid != metadata.uid:
-            raise StatusError.not_found("resourceclaims", "resource.k8s.io", metadata.name)
-        return fresh
-
-
-def identities_differ(one: Any, other: Any) -> bool:
-    """Whether two allocations are of different devices."""
-    return set(identities(one)) != set(identities(other))
+    async def _show_extended(self, claim: Any, plan: _Plan, pod: PodInfo) -> None:
+        told = {
+            "resourceClaimName": claim.metadata.name,
+            "requestMappings": [line._asdict() for line in plan.mapped],
+        }
+        patch = {"metadata": {"uid": pod.uid}, "status": {"extendedResourceClaimStatus": told}}
+        await self.handle.client.patch(
+            type(pod.pod), pod.name, pod.namespace, patch, type="strategic", subresource="status"
+        )
 
 
 def _claim_name(pod: Any, wanted: Any) -> str | None:

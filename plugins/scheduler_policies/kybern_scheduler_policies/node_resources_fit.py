@@ -10,6 +10,7 @@ from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Action, CycleState, Handle, Hint, Policy, Resource, Status
 from kybern.scheduler.requests import amounts
 from kybern.scheduler.snapshot import Snapshot
+from kybern_scheduler_policies.extended_resources import DeviceClasses
 from kybern_scheduler_policies.resource_scoring import concerning, only_fields, read_resources, used, used_all
 from kybern_scheduler_policies.resource_strategies import read_strategy
 
@@ -34,6 +35,7 @@ class NodeResourcesFit(Policy):
         strategy = args.get("scoringStrategy") or {}
         self._strategy = read_strategy(strategy)
         self._resources = read_resources(strategy.get("resources"), "scoringStrategy.resources")
+        self._classes = DeviceClasses(handle)
 
     def hints(self) -> Iterable[Hint]:
         """Room that becomes free, or a node on which the pod can fit at all."""
@@ -45,10 +47,18 @@ class NodeResourcesFit(Policy):
 
     def _could_fit(self, pod: PodInfo, old: Any, new: Any) -> bool:
         allocatable = amounts(new.status.allocatable)
-        return all(allocatable.get(name, 0) >= amount for name, amount in self._wanted(pod))
+        return all(
+            allocatable.get(name, 0) >= amount or (by_devices and not allocatable.get(name))
+            for name, amount, by_devices in self._wanted(pod)
+        )
 
-    def _wanted(self, pod: PodInfo) -> list[tuple[str, int]]:
-        wanted = [(name, n) for name, n in pod.requests.items() if n and not self._is_ignored(name)]
+    def _wanted(self, pod: PodInfo) -> list[tuple[str, int, bool]]:
+        """(resource, amount, whether nodes without the resource may serve it by devices)."""
+        wanted = [
+            (name, n, self._classes.behind(name) is not None)
+            for name, n in pod.requests.items()
+            if n and not self._is_ignored(name)
+        ]
         wanted.sort(key=lambda item: (_FIRST.get(item[0], 3), item[0]))
         return wanted
 
@@ -58,7 +68,8 @@ class NodeResourcesFit(Policy):
         return resource in self._ignored or resource.split("/", 1)[0] in self._ignored_groups
 
     def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> None:
-        """What the pod wants, CPU first."""
+        """What the pod wants, CPU first. What devices stand in for is left to DynamicResources on nodes that have none
+        of it themselves."""
         state.data[self.name] = self._wanted(pod)
 
     def filter(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> Status | None:
@@ -67,8 +78,10 @@ class NodeResourcesFit(Policy):
         hopeless = False
         if len(info.pods) + 1 > info.allocatable.get("pods", 0):
             reasons.append("Too many pods")
-        for name, amount in state.data[self.name]:
+        for name, amount, by_devices in state.data[self.name]:
             capacity = info.allocatable.get(name, 0)
+            if by_devices and not capacity:
+                continue
             if amount > capacity - info.requested.get(name, 0):
                 reasons.append(f"Insufficient {name}")
                 hopeless = hopeless or amount > capacity
@@ -80,15 +93,16 @@ class NodeResourcesFit(Policy):
         """The nodes with room."""
         columns = snapshot.columns
         passed: Mask = columns.free("pods") > 0
-        for name, amount in state.data[self.name]:
-            passed &= columns.free(name) >= amount
+        for name, amount, by_devices in state.data[self.name]:
+            enough = columns.free(name) >= amount
+            passed &= enough | (columns.allocatable(name) == 0) if by_devices else enough
         return passed
 
     def alike(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Ints | None:
         """Which resources are short, and of which even the whole node has too little: two bits each."""
         numpy, columns = snapshot.numpy, snapshot.columns
         numbers: Ints = (columns.free("pods") <= 0).astype(numpy.int64)
-        for name, amount in state.data[self.name]:
+        for name, amount, _ in state.data[self.name]:
             numbers = numbers * 4 + (columns.free(name) < amount) * 2 + (columns.allocatable(name) < amount)
         return numbers
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -62,3 +63,16 @@ def only_fields(args: Mapping[str, Any], known: set[str], what: str) -> None:
     for field in args:
         if field not in known:
             raise ValueError(f"{what}: unknown field {field!r}; known are {', '.join(sorted(known))}")
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def read_seconds(text: Any, default: float, path: str) -> float:
+    """A duration of a policy's args, as Go writes it: `10m0s`."""
+    if text is None:
+        return default
+    if not isinstance(text, str) or not text or _DURATION.sub("", text):
+        raise ValueError(f"{path}: {text!r} is no duration such as 10m0s")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))

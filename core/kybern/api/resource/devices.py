@@ -10,7 +10,7 @@ from kybern.api.validation import names
 from kybern.api.validation.labels import validate_label_key
 from kybern.api.validation.selectors import validate_node_selector
 
-__all__ = ["DEVICES_MAX", "validate_device", "validate_location"]
+__all__ = ["DEVICES_MAX", "validate_device", "validate_location", "validate_taint"]
 
 DEVICES_MAX = 128
 DETAILS_MAX = 32
@@ -43,7 +43,7 @@ def validate_device(device: Any, per_device: bool, errors: Errors, path: Path) -
     for name in capacity:
         validate_attribute_name(name, errors, path.child("capacity").key(name))
     for at, taint in each(errors, path.child("taints"), device.taints, TAINTS_MAX):
-        _validate_taint(taint, errors, at)
+        validate_taint(taint, errors, at)
     _validate_own_location(device, per_device, errors, path)
 
 
@@ -58,7 +58,8 @@ def _validate_attribute(attribute: Any, errors: Errors, path: Path) -> None:
         errors.too_long(path.child(given[0]), TEXT_MAX)
 
 
-def _validate_taint(taint: Any, errors: Errors, path: Path) -> None:
+def validate_taint(taint: Any, errors: Errors, path: Path) -> None:
+    """A taint of one device, or of all that a rule selects."""
     validate_label_key(errors, path.child("key"), taint.key)
     if taint.value:
         names.add_all(errors, path.child("value"), taint.value, names.label_value(taint.value))
