@@ -8,7 +8,7 @@ import pytest
 
 from kybern.api import types
 from kybern.api.core import Node, Pod
-from kybern.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
+from kybern.api.resource import DeviceClass, DeviceTaintRule, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kybern.cluster.cluster import Cluster
 from kybern.config import APIConfig, Config, NodesConfig, StoreConfig
 from tests.controllers.test_cluster import all_of, create, until
@@ -197,3 +197,68 @@ async def test_the_alternative_that_is_liked_best_decides_the_node(kybern_cluste
             for result in claim.status.allocation.devices.results
         ]
         assert results == [device]
+
+
+SICK = {"key": "sick", "effect": "NoExecute"}
+
+
+async def taint_all(cluster: Cluster, **taint: Any) -> None:
+    spec = {"deviceSelector": {"driver": DRIVER}, "taint": SICK | taint}
+    await cluster.client.create(types.from_plain(DeviceTaintRule, {"metadata": {"name": "r"}, "spec": spec}))
+
+
+async def progress(cluster: Cluster) -> tuple[str, str, str]:
+    rule = await cluster.client.get(DeviceTaintRule, "r")
+    [condition] = rule.status.conditions
+    assert condition.type == "EvictionInProgress"
+    return condition.status, condition.reason, condition.message
+
+
+async def test_pods_leave_a_device_that_an_administrator_taints(kybern_cluster: Cluster) -> None:
+    await offer(kybern_cluster, {"name": "a"})
+    await template(kybern_cluster)
+    await create(kybern_cluster, Pod, wanting("p"))
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"])
+    await taint_all(kybern_cluster, effect="None")
+    await wait(kybern_cluster, 15)
+    status, reason, message = await progress(kybern_cluster)
+    assert (status, reason) == ("False", "NoEffect")
+    assert "1 allocated device selected. 1 pod would be evicted in 1 namespace if the effect was NoExecute." in message
+    patch = {"spec": {"taint": {"effect": "NoExecute"}}}
+    await kybern_cluster.client.patch(DeviceTaintRule, "r", "", patch, type="merge")
+    await until(kybern_cluster, lambda: not all_of(kybern_cluster, Pod, "default"))
+    await until(kybern_cluster, lambda: not all_of(kybern_cluster, ResourceClaim))
+    await wait(kybern_cluster, 20)
+    assert await progress(kybern_cluster) == ("False", "Completed", "1 pod evicted since starting the controller.")
+    await create(kybern_cluster, Pod, wanting("q"))
+    await wait(kybern_cluster, 20)
+    assert "cannot allocate all claims" in why(kybern_cluster, "q")
+    await kybern_cluster.client.delete(DeviceTaintRule, "r")
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["q"])
+
+
+async def test_a_toleration_of_a_taint_ends_when_it_says_so(kybern_cluster: Cluster) -> None:
+    await offer(kybern_cluster, {"name": "a"})
+    await template(kybern_cluster, tolerations=[{"key": "sick", "operator": "Exists", "tolerationSeconds": 60}])
+    await create(kybern_cluster, Pod, wanting("p"))
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"])
+    await taint_all(kybern_cluster)
+    await wait(kybern_cluster, 50)
+    assert up(kybern_cluster) == ["p"]
+    assert (await progress(kybern_cluster))[1] == "PodsPendingEviction"
+    await wait(kybern_cluster, 60)
+    assert not up(kybern_cluster)
+
+
+async def test_a_taint_that_the_driver_takes_back_in_time_evicts_nobody(kybern_cluster: Cluster) -> None:
+    await offer(kybern_cluster, {"name": "a"})
+    await template(kybern_cluster, tolerations=[{"key": "sick", "operator": "Exists", "tolerationSeconds": 60}])
+    await create(kybern_cluster, Pod, wanting("p"))
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"])
+    tainted = {"spec": {"devices": [{"name": "a", "taints": [SICK]}]}}
+    made = await kybern_cluster.client.patch(ResourceSlice, "s", "", tainted, type="merge")
+    assert made.spec.devices[0].taints[0].timeAdded
+    await wait(kybern_cluster, 30)
+    await kybern_cluster.client.patch(ResourceSlice, "s", "", {"spec": {"devices": [{"name": "a"}]}}, type="merge")
+    await wait(kybern_cluster, 120)
+    assert up(kybern_cluster) == ["p"]

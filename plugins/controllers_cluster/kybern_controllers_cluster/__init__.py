@@ -33,6 +33,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.csr_approving import CSRApprovingController
     from kybern_controllers_cluster.csr_cleaner import CSRCleanerController
     from kybern_controllers_cluster.csr_signing import CSRSigningController
+    from kybern_controllers_cluster.devicetainteviction import DeviceTaintEvictionController
     from kybern_controllers_cluster.disruption import DisruptionController, StaleDisruptionController
     from kybern_controllers_cluster.endpoints import EndpointsController
     from kybern_controllers_cluster.endpointslice import EndpointSliceController
@@ -72,6 +73,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         PersistentVolumeBinder(),
         EphemeralVolumeController(),
         ResourceClaimController(),
+        DeviceTaintEvictionController(),
         AttachDetachController(),
         NodeTTLController(),
         TokenCleaner(),

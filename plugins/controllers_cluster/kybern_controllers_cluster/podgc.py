@@ -8,10 +8,10 @@ from typing import Any
 
 from kybern.api import types
 from kybern.api.errors import StatusError
-from kybern.api.time import format_time
 from kybern.reconcile.bursts import all_at_once
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.pods import is_finished
+from kybern_controllers_cluster.pod_disruption import mark
 
 QUARANTINE = 40.0
 """Seconds a node must be gone before its pods are believed to be."""
@@ -123,17 +123,8 @@ class PodGCController(Controller):
                 raise
 
     async def _fail(self, pod: Any, why: str) -> None:
-        from kybern.api.core import PodCondition
-
-        changed = types.copy(pod)
+        changed = mark(pod, "DeletionByPodGC", why, self.clock.now()) if why else types.copy(pod)
         changed.status.phase = "Failed"
-        if why:
-            now = format_time(self.clock.now())
-            target = PodCondition(
-                type="DisruptionTarget", status="True", reason="DeletionByPodGC", message=why, lastTransitionTime=now
-            )
-            others = [c for c in pod.status.conditions or () if c.type != "DisruptionTarget"]
-            changed.status.conditions = [*others, target]
         await self.client.update_status(changed)
 
 

@@ -185,6 +185,9 @@ def _keys_of_pod(pod: Any) -> Iterator[Key]:
     for each in pod.spec.resourceClaims or ():
         if each.resourceClaimName:
             yield Key(namespace, each.resourceClaimName)
+    extended = pod.status.extendedResourceClaimStatus
+    if extended is not None:
+        yield Key(namespace, extended.resourceClaimName)
 
 
 def _keys_of_claim(claim: Any) -> Iterator[Key]:
@@ -203,7 +206,7 @@ def _templates_of(pod: Any) -> Iterator[str]:
 
 def _concerns(old: Any, new: Any) -> bool:
     pod = new if new is not None else old
-    if not pod.spec.resourceClaims:
+    if not pod.spec.resourceClaims and pod.status.extendedResourceClaimStatus is None:
         return False
     if old is None or new is None:
         return True

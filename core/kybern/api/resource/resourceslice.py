@@ -6,17 +6,28 @@ from typing import Any
 
 from kybern.api.core.volume_sources import validate_csi_driver_name
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind
+from kybern.api.kind import Column, Kind, WriteContext
 from kybern.api.lifecycle import spec_changed
 from kybern.api.resource.claims import each, validate_pool_name
 from kybern.api.resource.devices import DEVICES_MAX, validate_device, validate_location
 from kybern.api.table import AGE, NAME, age
+from kybern.api.time import format_time
 from kybern.api.validation import names
 from kybern.api.validation.metadata import validate_immutable
 
 COUNTER_SETS_MAX = 8
 SPEC = Path("spec")
 ONE_PLACE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
+
+
+def prepare_create(obj: Any, context: WriteContext) -> None:
+    for device in obj.spec.devices or ():
+        for taint in device.taints or ():
+            taint.timeAdded = taint.timeAdded or format_time(context.now)
+
+
+def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
+    prepare_create(new, context)
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -79,6 +90,8 @@ KIND = Kind(
     kind="ResourceSlice",
     plural="resourceslices",
     namespaced=False,
+    prepare_create=prepare_create,
+    prepare_update=prepare_update,
     validate=validate,
     validate_update=validate_update,
     spec_changed=spec_changed,
