@@ -149,7 +149,9 @@ async def test_a_metrics_selector_chooses_among_its_series(kybern_cluster: Clust
     code, body = await kybern_cluster.client.raw(
         "GET", f"{CUSTOM}/v1beta2/namespaces/default/pods/*/rps?metricLabelSelector=verb%3DHEAD"
     )
-    assert code == 404 and json.loads(body)["message"] == "the server could not find the metric rps for pods"
+    assert code == 404 and json.loads(body)["message"] == (
+        "the server could not find the metric rps for pods with selector verb=HEAD"
+    )
 
 
 async def test_custom_metrics_of_every_kind_are_listed_and_read(kybern_cluster: Cluster) -> None:
@@ -191,7 +193,7 @@ async def test_an_object_that_has_no_such_metric_is_told(kybern_cluster: Cluster
     ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}
     balloon = {"apiVersion": "sky.example/v1", "kind": "Balloon", "name": "red"}
     for about, told in (
-        (ingress, 'ingresses.networking.k8s.io "front" not found'),
+        (ingress, "the server could not find the metric rps for ingresses.networking.k8s.io front"),
         (balloon, "unable to map kind Balloon.sky.example to resource: "
                   'no matches for kind "Balloon" in group "sky.example"'),
     ):  # fmt: skip
@@ -254,6 +256,15 @@ async def test_metrics_of_pods_and_nodes(kybern_cluster: Cluster) -> None:
     assert (await read(kybern_cluster, f"{base}/pods?labelSelector=app%3Dother"))["items"] == []
     nodes = (await read(kybern_cluster, f"{base}/nodes"))["items"]
     assert [n["usage"] for n in nodes] == [{"cpu": "500m", "memory": "131072Ki"}]
+    await make(kybern_cluster, Pod, {"metadata": {"name": "late"}, "spec": {
+        "schedulerName": "nobody", "containers": [{"name": "c", "image": "nginx"}]}})  # fmt: skip
+    for path, told in (
+        ("nodes/none", 'nodes "none" not found'),
+        ("namespaces/default/pods/none", 'pods "none" not found'),
+        ("namespaces/default/pods/late", 'podmetrics.metrics.k8s.io "default/late" not found'),
+    ):
+        code, body = await kybern_cluster.client.raw("GET", f"{base}/{path}")
+        assert (code, json.loads(body)["message"]) == (404, told)
     for path, wrong in (
         (f"{base}/nodes/none", 404),
         (f"{base}/namespaces/default/pods/none", 404),

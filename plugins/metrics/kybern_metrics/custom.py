@@ -100,7 +100,7 @@ class CustomMetrics(Computed):
         found = [self._value(obj, metric, request.now, wanted) for obj in objects]
         items = [item for item in found if item is not None]
         if not items:
-            raise _unknown(kind, name, metric, request.labels)
+            raise _unknown(kind, name, metric, wanted)
         return {"kind": "MetricValueList", "apiVersion": f"{GROUP}/{self.version}", "metadata": {}, "items": items}
 
     def _kind(self, resource: str) -> Kind | None:
@@ -112,7 +112,12 @@ class CustomMetrics(Computed):
 
     async def _objects(self, kind: Kind, namespace: str, name: str, labels: selectors.Selector) -> Sequence[Any]:
         if name != "*":
-            return [await self.start.client.get(kind.struct, name, namespace)]
+            try:
+                return [await self.start.client.get(kind.struct, name, namespace)]
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+                return []
         return (await self.start.client.list(kind.struct, namespace, labels=str(labels))).items
 
     def _value(self, obj: Any, metric: str, now: float, wanted: selectors.Selector) -> Plain | None:
@@ -169,13 +174,13 @@ def _as_object(selector: selectors.Selector) -> Plain:
     return {name: value for name, value in (("matchLabels", exact), ("matchExpressions", others)) if value}
 
 
-def _unknown(kind: Kind, name: str, metric: str, labels: selectors.Selector) -> StatusError:
+def _unknown(kind: Kind, name: str, metric: str, wanted: selectors.Selector) -> StatusError:
     """In the words of the library that adapters are made with."""
     text = f"the server could not find the metric {metric} for {kind.resource}"
     if name != "*":
         text += f" {name}"
-    elif not labels.empty:
-        text += f" with selector {labels}"
+    if not wanted.empty:
+        text += f" with selector {wanted}"
     return StatusError(404, "NotFound", text, {})
 
 

@@ -38,12 +38,20 @@ class _Metrics(Computed):
         return sorted(found, key=lambda m: (m["metadata"].get("namespace", ""), m["metadata"]["name"]))
 
     async def get(self, request: ReadRequest) -> Plain:
+        await self._start.client.get(self._measured(), request.name, request.namespace)
         async for metrics in self._all(request):
             if metrics["metadata"]["name"] == request.name:
-                return metrics
-        raise StatusError.not_found(self.plural, GROUP, request.name)
+                found: Plain = metrics
+                return found
+        name = f"{request.namespace}/{request.name}" if request.namespace else request.name
+        raise StatusError.not_found(self.plural, GROUP, name)
 
     def _all(self, request: ReadRequest) -> Any:
+        raise NotImplementedError
+
+    def _measured(self) -> type[Any]:
+        """What the metrics are of: asked for first, so that one that is not there is told apart from one that is not
+        measured yet."""
         raise NotImplementedError
 
     def _metrics(self, metadata: Plain, at: float, **measured: Any) -> Plain:
@@ -85,10 +93,13 @@ class NodeMetrics(_Metrics):
 
     kind, plural = "NodeMetrics", "nodemetrics"
 
-    async def _all(self, request: ReadRequest) -> Any:
+    def _measured(self) -> type[Any]:
         from kybern.api.core import Node
 
-        nodes = self._start.informers.informer(Node)
+        return Node
+
+    async def _all(self, request: ReadRequest) -> Any:
+        nodes = self._start.informers.informer(self._measured())
         for usage in await self._start.usage():
             node = nodes.get(usage.node)
             if node is None:
@@ -103,10 +114,13 @@ class PodMetrics(_Metrics):
 
     kind, plural = "PodMetrics", "podmetrics"
 
-    async def _all(self, request: ReadRequest) -> Any:
+    def _measured(self) -> type[Any]:
         from kybern.api.core import Pod
 
-        informer = self._start.informers.informer(Pod)
+        return Pod
+
+    async def _all(self, request: ReadRequest) -> Any:
+        informer = self._start.informers.informer(self._measured())
         if request.name:
             one = informer.get(request.name, request.namespace)
             found = [one] if one is not None else []

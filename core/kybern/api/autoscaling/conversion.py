@@ -192,6 +192,8 @@ def _current_to_v1(metric: dict[str, Any]) -> dict[str, Any]:
         "currentValue": current.get("value"),
         average: current.get("averageValue"),
     }
+    if kind in ("object", "external"):
+        old["currentValue"] = current.get("value") or "0"
     return {"type": metric.get("type"), kind: _without_none(old)}
 
 
@@ -201,10 +203,14 @@ def _current_from_v1(metric: dict[str, Any]) -> dict[str, Any]:
     if not kind:
         return {"type": metric.get("type", "")}
     source = metric[kind]
+    average, value = (
+        source.get("averageValue" if kind == "object" else "currentAverageValue"),
+        source.get("currentValue"),
+    )
     current = {
         "averageUtilization": source.get("currentAverageUtilization"),
-        "averageValue": source.get("averageValue" if kind == "object" else "currentAverageValue"),
-        "value": source.get("currentValue"),
+        "averageValue": average,
+        "value": None if average is not None and value == "0" else value,
     }
     new = {"current": current, "describedObject": source.get("target"), "name": source.get("name")}
     new["container"] = source.get("container")
