@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from kybern.api import quantity
+from kybern.api.placement import accepts_node, untolerated
 
 __all__ = ["Refusal", "Used", "admit", "admit_resize", "granted_requests", "host_ports", "pod_requests"]
 
@@ -133,7 +134,7 @@ def admit(
         return Refusal("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     if refusal := _admit_resources(pod, node.status.allocatable or {}, used):
         return refusal
-    if not matches_node(pod, node):
+    if not accepts_node(pod.spec, node):
         return Refusal(
             "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
         )
@@ -141,9 +142,8 @@ def admit(
         return Refusal(
             "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
         )
-    for taint in node.spec.taints or ():
-        if taint.effect == "NoExecute" and not any(_tolerates(t, taint) for t in pod.spec.tolerations or ()):
-            return Refusal("TaintToleration", "Predicate TaintToleration failed: node(s) had untolerated taint(s)")
+    if any(taint.effect == "NoExecute" for taint in untolerated(node.spec.taints, pod.spec.tolerations)):
+        return Refusal("TaintToleration", "Predicate TaintToleration failed: node(s) had untolerated taint(s)")
     return None
 
 
@@ -185,6 +185,9 @@ def _admit_resources(pod: Any, allocatable: Mapping[str, str], used: Used) -> Re
     for name, amount in pod_requests(pod).items():
         has = quantity.parse(allocatable.get(name, "0"))
         taken = used.resources.get(name, Fraction(0))
+        if "/" in name and not has:
+            # Devices of a ResourceClaim may stand in for a resource that the node does not have; the scheduler knows.
+            continue
         if amount and amount > has - taken:
             unit = 1000 if name == "cpu" else 1
             numbers = f"requested: {int(amount * unit)}, used: {int(taken * unit)}, capacity: {int(has * unit)}"
@@ -199,52 +202,3 @@ def _clash(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]]) 
             if port == other_port and protocol == other_protocol and (anywhere or address == other):
                 return True
     return False
-
-
-def _tolerates(toleration: Any, taint: Any) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
-
-
-def matches_node(pod: Any, node: Any) -> bool:
-    """The pod's nodeSelector and required node affinity."""
-    labels = node.metadata.labels or {}
-    if any(labels.get(key) != value for key, value in (pod.spec.nodeSelector or {}).items()):
-        return False
-    affinity = pod.spec.affinity.nodeAffinity if pod.spec.affinity is not None else None
-    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
-    if required is None:
-        return True
-    return any(_matches_term(term, labels, node.metadata.name) for term in required.nodeSelectorTerms or ())
-
-
-def _matches_term(term: Any, labels: Mapping[str, str], name: str) -> bool:
-    if not term.matchExpressions and not term.matchFields:
-        return False
-    fields = {"metadata.name": name}
-    return all(_matches(r, labels) for r in term.matchExpressions or ()) and all(
-        _matches(r, fields) for r in term.matchFields or ()
-    )
-
-
-def _matches(requirement: Any, values: Mapping[str, str]) -> bool:
-    value, listed = values.get(requirement.key), requirement.values or []
-    match requirement.operator:
-        case "In":
-            return value in listed
-        case "NotIn":
-            return value not in listed
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-    try:
-        number, bound = int(value or ""), int(listed[0])
-    except (ValueError, IndexError):
-        return False
-    return number > bound if requirement.operator == "Gt" else number < bound

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kybern.api.placement import tolerates
 from kybern.scheduler.nodeinfo import Taint
 
 __all__ = ["HARD", "first_untolerated", "tolerates"]
 
 HARD = ("NoSchedule", "NoExecute")
 """Effects that keep a pod off a node."""
-
-
-def tolerates(toleration: Any, taint: Taint) -> bool:
-    """Whether this toleration covers this taint."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == taint.value
 
 
 def first_untolerated(

@@ -9,36 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from kybern.api import types
-from kybern.api.errors import StatusError
-from kybern.api.time import format_time, parse_time
+from kybern.api.placement import tolerates
+from kybern.api.time import parse_time
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.pods import is_finished
+from kybern_controllers_cluster.pod_disruption import end_pod
 
 FOREVER = float("inf")
-
-
-def tolerates(toleration: Any, taint: Any) -> bool:
-    """Whether the toleration covers the taint."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    operator = toleration.operator or "Equal"
-    if operator == "Exists":
-        return True
-    if operator == "Equal":
-        return (toleration.value or "") == (taint.value or "") and bool(toleration.key)
-    return _compares(operator, toleration.value, taint.value)
-
-
-def _compares(operator: str, bound: str | None, value: str | None) -> bool:
-    """The numeric operators: the taint's value against the toleration's."""
-    try:
-        number, limit = int(value or ""), int(bound or "")
-    except ValueError:
-        return False
-    return number > limit if operator == "Gt" else number < limit if operator == "Lt" else False
 
 
 def seconds_tolerated(tolerations: Sequence[Any], taints: Iterable[Any]) -> float:
@@ -117,27 +94,11 @@ class TaintEvictionController(Controller):
         return known
 
     async def _evict(self, pod: Any) -> None:
-        from kybern.api.core import PodCondition
-
         metadata = pod.metadata
         text = f"Marking for deletion Pod {metadata.namespace}/{metadata.name}"
         self.events.event(pod, "Normal", "TaintManagerEviction", text)
-        changed = types.copy(pod)
-        target = PodCondition(
-            type="DisruptionTarget",
-            status="True",
-            reason="DeletionByTaintManager",
-            message="Taint manager: deleting due to NoExecute taint",
-            lastTransitionTime=format_time(self.clock.now()),
-        )
-        others = [c for c in pod.status.conditions or () if c.type != "DisruptionTarget"]
-        changed.status.conditions = [*others, target]
-        try:
-            await self.client.update_status(changed)
-            await self.client.delete(type(pod), metadata.name, metadata.namespace, uid=metadata.uid)
-        except StatusError as error:
-            if error.code != 404:
-                raise
+        why = "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
+        await end_pod(self.client, self.clock, pod, *why)
 
 
 def _no_execute(node: Any) -> list[Any]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kybern.api import types
-from kybern.api.selectors import Requirement
+from kybern.api.placement import accepts_node, untolerated
 from kybern.reconcile.pods import pod_from_template
+from kybern_controllers_workloads.history import HASH_LABEL
 
 __all__ = ["new_pod", "node_of", "places"]
 
@@ -20,71 +21,33 @@ TOLERATED = (
     ("node.kubernetes.io/unschedulable", "NoSchedule"),
 )
 NETWORK = ("node.kubernetes.io/network-unavailable", "NoSchedule")
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
 NODE_NAME = "metadata.name"
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""The server counts the changes of the template in this annotation."""
 
 
 def tolerations(spec: Any) -> list[Any]:
-    """The template's tolerations and those that every daemon has."""
+    """The template's tolerations and those that every daemon has. These bear their taints for ever: one of the
+    template's that says the same for a time only gives way."""
     from kybern.api.core import Toleration
 
-    own = list(spec.tolerations or ())
-    for key, effect in (*TOLERATED, NETWORK) if spec.hostNetwork else TOLERATED:
-        added = Toleration(key=key, operator="Exists", effect=effect)
-        if added not in own:
-            own.append(added)
-    return own
+    effects = (*TOLERATED, NETWORK) if spec.hostNetwork else TOLERATED
+    added = [Toleration(key=key, operator="Exists", effect=effect) for key, effect in effects]
+    own = [t for t in spec.tolerations or () if not any(_means_the_same(t, always) for always in added)]
+    return own + added
+
+
+def _means_the_same(a: Any, b: Any) -> bool:
+    return bool((a.key, a.operator, a.value, a.effect) == (b.key, b.operator, b.value, b.effect))
 
 
 def places(daemon_set: Any, node: Any) -> tuple[bool, bool]:
     """(whether a pod should start on the node, whether one that is there may stay)."""
     spec = daemon_set.spec.template.spec
-    if spec.nodeName and spec.nodeName != node.metadata.name:
+    if (spec.nodeName and spec.nodeName != node.metadata.name) or not accepts_node(spec, node):
         return False, False
-    if not _is_selected(spec, node):
-        return False, False
-    borne = tolerations(spec)
-    unbearable = [t for t in node.spec.taints or () if not any(_tolerates(b, t) for b in borne)]
-    if not any(t.effect in ("NoSchedule", "NoExecute") for t in unbearable):
-        return True, True
-    return False, not any(t.effect == "NoExecute" for t in unbearable)
-
-
-def _tolerates(toleration: Any, taint: Any) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if (toleration.operator or "Equal") == "Exists":
-        return True
-    return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
-
-
-def _is_selected(spec: Any, node: Any) -> bool:
-    labels = node.metadata.labels or {}
-    if not (spec.nodeSelector or {}).items() <= labels.items():
-        return False
-    affinity = spec.affinity.nodeAffinity if spec.affinity is not None else None
-    required = affinity.requiredDuringSchedulingIgnoredDuringExecution if affinity is not None else None
-    if required is None:
-        return True
-    return any(_term_matches(term, node) for term in required.nodeSelectorTerms or ())
-
-
-def _term_matches(term: Any, node: Any) -> bool:
-    expressions, fields = term.matchExpressions or (), term.matchFields or ()
-    if not expressions and not fields:
-        return False
-    labels, name = node.metadata.labels or {}, {NODE_NAME: node.metadata.name}
-    return all(_requirement(e).matches(labels) for e in expressions) and all(
-        _requirement(f).matches(name) for f in fields
-    )
-
-
-def _requirement(expression: Any) -> Requirement:
-    return Requirement(
-        expression.key, _OPERATORS.get(expression.operator, expression.operator), tuple(expression.values or ())
-    )
+    effects = {taint.effect for taint in untolerated(node.spec.taints, tolerations(spec))}
+    return effects.isdisjoint(("NoSchedule", "NoExecute")), "NoExecute" not in effects
 
 
 def new_pod(daemon_set: Any, node: str, revision: str) -> Any:
@@ -99,12 +62,9 @@ def new_pod(daemon_set: Any, node: str, revision: str) -> Any:
     only = NodeSelectorRequirement(key=NODE_NAME, operator="In", values=[node])
     terms = NodeSelector(nodeSelectorTerms=[NodeSelectorTerm(matchFields=[only])])
     spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution = terms
-    generation = str(daemon_set.metadata.generation or 1)
-    pod.metadata.labels = {
-        **(pod.metadata.labels or {}),
-        "controller-revision-hash": revision,
-        "pod-template-generation": generation,
-    }
+    pod.metadata.labels = {**(pod.metadata.labels or {}), HASH_LABEL: revision}
+    if generation := (daemon_set.metadata.annotations or {}).get(TEMPLATE_GENERATION):
+        pod.metadata.labels["pod-template-generation"] = generation
     return pod
 
 
