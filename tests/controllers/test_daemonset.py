@@ -78,7 +78,9 @@ async def test_every_node_gets_its_pod(world: World) -> None:
 
 async def test_its_pods_can_only_go_to_their_node_and_bear_its_troubles(world: World) -> None:
     await add_nodes(world, "a")
-    await world.apply(DaemonSet, daemon_set(hostNetwork=True))
+    made = daemon_set(hostNetwork=True)
+    made["metadata"]["annotations"] = {"deprecated.daemonset.template.generation": "7"}
+    await world.apply(DaemonSet, made)
     async with world.running(DaemonSetController()):
         await world.settle(1)
         (pod,) = world.all(Pod)
@@ -95,7 +97,7 @@ async def test_its_pods_can_only_go_to_their_node_and_bear_its_troubles(world: W
             ("unschedulable", "NoSchedule"),
             ("network-unavailable", "NoSchedule"),
         }
-        assert pod.metadata.labels["pod-template-generation"] == "1"
+        assert pod.metadata.labels["pod-template-generation"] == "7"
 
 
 async def test_only_on_the_nodes_it_selects(world: World) -> None:

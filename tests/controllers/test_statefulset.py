@@ -205,7 +205,6 @@ async def test_a_failed_pod_is_made_again_under_its_name(world: World) -> None:
         await world.set_status(first, lambda pod: setattr(pod.status, "phase", "Failed"))
         await world.run_pods()
         assert by_name(world, "db-0").metadata.uid != first.metadata.uid
-        assert "Warning RecreatingFailedPod StatefulSet default/db is recreating failed Pod db-0" in world.events()
 
 
 async def test_min_ready_seconds_delays_the_next(world: World) -> None:

@@ -11,18 +11,20 @@ from typing import Any
 
 import attrs
 
-from kybern.reconcile.pods import is_available, is_finished
+from kybern.reconcile.pods import is_available, is_finished, is_ready
+from kybern_controllers_workloads.history import HASH_LABEL
 
 __all__ = ["Place", "Plan", "limits", "manage", "update"]
 
 
 @attrs.define
 class Place:
-    """One node and the set's pods on it, oldest first."""
+    """One node and the set's pods on it: first those that are bound, and of these the oldest."""
 
     node: str
     should_run: bool
     may_stay: bool
+    exists: bool = True
     pods: list[Any] = attrs.field(factory=list)
 
 
@@ -33,8 +35,9 @@ class Plan:
     create: list[str] = attrs.field(factory=list)
     """Nodes."""
     delete: list[Any] = attrs.field(factory=list)
-    finished: list[Any] = attrs.field(factory=list)
-    """Pods that ended: deleted after a back-off of their own."""
+    failed: list[Any] = attrs.field(factory=list)
+    """Deleted after a back-off of the node's."""
+    succeeded: list[Any] = attrs.field(factory=list)
 
 
 @attrs.frozen
@@ -46,10 +49,10 @@ class Revision:
     now: float
 
     def is_new(self, pod: Any) -> bool:
-        return bool((pod.metadata.labels or {}).get("controller-revision-hash") == self.hash)
+        return bool((pod.metadata.labels or {}).get(HASH_LABEL) == self.hash)
 
     def is_available(self, pod: Any) -> bool:
-        return not pod.metadata.deletionTimestamp and is_available(pod, self.min_ready_seconds, self.now)
+        return is_available(pod, self.min_ready_seconds, self.now)
 
 
 def limits(daemon_set: Any, desired: int) -> tuple[int, int]:
@@ -75,37 +78,34 @@ def manage(places: Sequence[Place], revision: Revision, surge: int) -> Plan:
             plan.create.append(place.node)
         elif not place.may_stay:
             plan.delete += staying
-        elif place.should_run or staying:
-            plan.finished += [pod for pod in staying if is_finished(pod)]
+        else:
+            plan.failed += [pod for pod in staying if pod.status.phase == "Failed"]
+            plan.succeeded += [pod for pod in staying if pod.status.phase == "Succeeded"]
             plan.delete += _superfluous([pod for pod in staying if not is_finished(pod)], revision, surge)
     return plan
 
 
 def _superfluous(running: list[Any], revision: Revision, surge: int) -> list[Any]:
-    """All but one, or, while one replaces another, all but one new and one old: those that serve stay."""
-    if len(running) <= 1:
-        return []
-    running = sorted(running, key=revision.is_available, reverse=True)
+    """All but the first, or, while one replaces another, all but the first new and the first old one; and of these two
+    the old one as soon as it is of no use any more."""
     if not surge:
         return running[1:]
     new, old = [p for p in running if revision.is_new(p)], [p for p in running if not revision.is_new(p)]
-    gone = new[1:] + old[1:]
-    if new and old and revision.is_available(new[0]):
-        gone.append(old[0])
-    return gone
+    kept = bool(new and old) and is_ready(old[0]) and not revision.is_available(new[0])
+    return new[1:] + (old[1:] if kept or not new else old)
 
 
 def update(places: Sequence[Place], revision: Revision, surge: int, unavailable: int) -> Plan:
     """Replace pods of old revisions."""
-    shown = [(place, *_newest(place, revision)) for place in places if place.should_run]
+    shown = [(place, *_pair(place, revision)) for place in places if place.should_run]
     return _replace_by_surge(shown, revision, surge) if surge else _replace_in_place(shown, revision, unavailable)
 
 
-def _newest(place: Place, revision: Revision) -> tuple[Any | None, Any | None]:
-    """(new pod, old pod) of a place."""
-    pods = sorted(place.pods, key=revision.is_available, reverse=True)
-    new = next((p for p in pods if revision.is_new(p)), None)
-    old = next((p for p in pods if not revision.is_new(p)), None)
+def _pair(place: Place, revision: Revision) -> tuple[Any | None, Any | None]:
+    """(new pod, old pod) of a place, of those that stay."""
+    staying = [pod for pod in place.pods if not pod.metadata.deletionTimestamp]
+    new = next((p for p in staying if revision.is_new(p)), None)
+    old = next((p for p in staying if not revision.is_new(p)), None)
     return new, old
 
 
@@ -118,9 +118,8 @@ def _replace_in_place(shown: Sequence[tuple[Place, Any, Any]], revision: Revisio
             missing += 1
         elif not revision.is_available(old):
             missing += 1
-            if not old.metadata.deletionTimestamp:
-                # It serves nobody: replacing it costs nothing.
-                plan.delete.append(old)
+            # It serves nobody: replacing it costs nothing.
+            plan.delete.append(old)
         else:
             candidates.append(old)
     plan.delete += candidates[: max(0, unavailable - missing)]
@@ -133,12 +132,9 @@ def _replace_by_surge(shown: Sequence[tuple[Place, Any, Any]], revision: Revisio
         if old is None:
             continue
         if new is None:
-            if old.metadata.deletionTimestamp:
-                continue
             (candidates if revision.is_available(old) else plan.create).append(place.node)
         elif revision.is_available(new):
-            if not old.metadata.deletionTimestamp:
-                plan.delete.append(old)
+            plan.delete.append(old)
         else:
             extra += 1
     plan.create += candidates[: max(0, surge - extra)]

@@ -1,8 +1,7 @@
 """Keeps a number of identical pods: the loop that ReplicaSet and ReplicationController share.
 
 A reconcile claims the pods that its selector means, decides how many to create or which to delete,
-does so, and writes the status. What it did and the pod informer has not shown yet it remembers as
-expectations, so that a stale cache never makes it act twice.
+does so, and writes the status.
 """
 
 from __future__ import annotations
@@ -13,23 +12,10 @@ from typing import Any, ClassVar
 import attrs
 
 from kybern.api import types
-from kybern.api.errors import StatusError
 from kybern.api.time import format_time
-from kybern.reconcile.bursts import all_at_once, slow_start
-from kybern.reconcile.expectations import Expectations
-from kybern.reconcile.interface import Context, Controller, Key, Result
-from kybern.reconcile.owners import claim, controller_of
-from kybern.reconcile.pods import (
-    deletion_order,
-    is_active,
-    is_available,
-    is_finished,
-    is_ready,
-    owner_index,
-    pod_from_template,
-    ready_since,
-)
-from kybern_controllers_workloads.pod_writer import PodWriter, namespace_ends
+from kybern.reconcile.interface import Context, Key, Result
+from kybern.reconcile.pods import deletion_order, is_available, is_finished, is_ready, pod_from_template
+from kybern_controllers_workloads.pods_controller import PodsController, next_available
 
 BURST = 500
 """Pods created or deleted in one reconcile at most."""
@@ -85,16 +71,6 @@ def count(pods: Sequence[Any], template_labels: dict[str, str], min_ready_second
     return counted
 
 
-def next_available(pods: Iterable[Any], min_ready_seconds: int, now: float) -> float | None:
-    """Seconds until the next ready pod becomes available; None when none is about to."""
-    waits = [
-        since + min_ready_seconds - now
-        for pod in pods
-        if is_active(pod) and (since := ready_since(pod)) is not None and since + min_ready_seconds > now
-    ]
-    return min(waits, default=None)
-
-
 def failure_condition(old: Sequence[Any], error: Exception | None, creating: bool, make: type[Any], now: float) -> Any:
     """The conditions with ReplicaFailure set, kept or taken away, as the last attempt went."""
     others = [c for c in old if c.type != "ReplicaFailure"]
@@ -113,35 +89,21 @@ def failure_condition(old: Sequence[Any], error: Exception | None, creating: boo
     return [*others, failure]
 
 
-class ReplicasController(Controller):
+class ReplicasController(PodsController):
     """Subclasses say which kind it is and how its spec is read."""
 
-    kind: type[Any]
     condition: type[Any]
     counts_terminating: ClassVar[bool] = False
-
-    def selector(self, owner: Any) -> Callable[[Any], bool]:
-        """The spec's selector as a test of labels."""
-        raise NotImplementedError
 
     def neighbours(self, owner: Any) -> Iterable[Any]:
         """Pods of the same kin (those of the owner's siblings too)."""
         return self.pods.by_index("owner", owner.metadata.uid)
 
     def setup(self, context: Context) -> None:
-        from kybern.api.core import Pod
-
-        self.context = context
-        self.client, self.clock = context.client, context.clock
-        self.writer = PodWriter(context.client, context.events)
-        self.expectations = Expectations(context.clock)
         self._told: dict[Key, Any] = {}
-        self.owners = context.watch(self.kind, on=self._is_news)
-        self.pods = context.informer(Pod)
-        self.pods.add_index("owner", owner_index)
-        self.pods.on_change(self.pod_changed)
+        super().setup(context)
 
-    def _is_news(self, old: Any, new: Any) -> bool:
+    def is_news(self, old: Any, new: Any) -> bool:
         """Not so a status that is what we last found it should be."""
         if old is None or new is None:
             return True
@@ -150,46 +112,11 @@ class ReplicasController(Controller):
             return True
         return bool(new.status != self._told.get(Key(after.namespace, after.name)))
 
-    def pod_changed(self, old: Any, new: Any) -> None:
-        """Wake the pod's owner, and those whose selector means a pod that nobody owns."""
-        if new is None:
-            self._saw_deletion(old)
-            return
-        key = self._owner_key(new)
-        if old is not None and key != (before := self._owner_key(old)) and before is not None:
-            self.context.enqueue(before)
-        if key is None:
-            if not new.metadata.deletionTimestamp:
-                self._wake_matching(new)
-            return
-        last = False
-        if new.metadata.deletionTimestamp:
-            last = self.expectations.deleted(key, new.metadata.uid)
-        elif old is None:
-            last = self.expectations.created(key)
-        self._wake(key, at_once=last)
-
-    def _saw_deletion(self, pod: Any) -> None:
-        key = self._owner_key(pod)
-        if key is not None:
-            self._wake(key, at_once=self.expectations.deleted(key, pod.metadata.uid))
-
-    def _wake(self, key: Key, at_once: bool) -> None:
+    def wake(self, key: Key, at_once: bool) -> None:
+        """Many pods change at once when a large set starts; looking at all of them each time is quadratic."""
         owner: Any = self.owners.get(key.name, key.namespace)
         replicas = (owner.status.replicas or 0) if owner is not None else 0
-        # Many pods change at once when a large set starts; looking at all of them each time is quadratic.
         self.context.enqueue(key, SETTLING * replicas if replicas > 50 and not at_once else 0.0)
-
-    def _wake_matching(self, pod: Any) -> None:
-        for owner in self.owners.list(pod.metadata.namespace):
-            if self.selector(owner)(pod.metadata.labels):
-                self.context.enqueue(Key(owner.metadata.namespace, owner.metadata.name))
-
-    def _owner_key(self, pod: Any) -> Key | None:
-        reference = controller_of(pod)
-        if reference is None or reference.kind != self.kind.__name__:
-            return None
-        return Key(pod.metadata.namespace, reference.name)
 
     async def reconcile(self, key: Key) -> Result | None:
         owner: Any = self.owners.get(key.name, key.namespace)
@@ -197,7 +124,7 @@ class ReplicasController(Controller):
             self.expectations.forget(key)
             self._told.pop(key, None)
             return None
-        pods = await self._claim(owner)
+        pods = await self.claim(owner, lambda pod: not is_finished(pod))
         now, min_ready = self.clock.now(), owner.spec.minReadySeconds or 0
         counted = count(pods, owner.spec.template.metadata.labels or {}, min_ready, now)
         wait = self.expectations.wait(key)
@@ -210,14 +137,6 @@ class ReplicasController(Controller):
             raise error
         return self._when_again(owner, pods, wait)
 
-    async def _claim(self, owner: Any) -> list[Any]:
-        """The owner's pods. Nearly all are so by reference and labels; the rest is for `claim` to judge."""
-        matches = self.selector(owner)
-        pods, doubtful = [], self.pods.by_index("owner", f"orphans/{owner.metadata.namespace}")
-        for pod in self.pods.by_index("owner", owner.metadata.uid):
-            (pods if matches(pod.metadata.labels) else doubtful).append(pod)
-        return pods + await claim(self.client, owner, doubtful, matches, adoptable=_unfinished)
-
     def _when_again(self, owner: Any, pods: Sequence[Any], wait: float) -> Result | None:
         min_ready = owner.spec.minReadySeconds or 0
         soon = next_available(pods, min_ready, self.clock.now()) if min_ready else None
@@ -226,35 +145,13 @@ class ReplicasController(Controller):
 
     async def _carry_out(self, key: Key, owner: Any, plan: Plan) -> Exception | None:
         if plan.create:
-            return await self._create(key, owner, plan.create)
+            self.expectations.expect(key, creations=plan.create)
+            template = owner.spec.template
+            return await self.create_pods(key, owner, plan.create, lambda _: pod_from_template(owner, template))
         if plan.delete:
-            return await self._delete(key, owner, plan.delete)
+            self.expectations.expect(key, deletions=[pod.metadata.uid for pod in plan.delete])
+            return await self.delete_pods(key, owner, plan.delete)
         return None
-
-    async def _create(self, key: Key, owner: Any, number: int) -> Exception | None:
-        self.expectations.expect(key, creations=number)
-
-        async def create_one(_: int) -> None:
-            await self.writer.create(owner, pod_from_template(owner, owner.spec.template))
-
-        created, error = await slow_start(number, create_one)
-        self.expectations.created(key, number - created)
-        # In a namespace that is being deleted nothing can be created any more, however often it is tried.
-        return None if error is not None and namespace_ends(error) else error
-
-    async def _delete(self, key: Key, owner: Any, pods: Sequence[Any]) -> Exception | None:
-        self.expectations.expect(key, deletions=[pod.metadata.uid for pod in pods])
-
-        async def delete_one(pod: Any) -> None:
-            try:
-                await self.writer.delete(owner, pod)
-            except StatusError as error:
-                self.expectations.deleted(key, pod.metadata.uid)
-                if error.code not in (404, 409):
-                    raise
-
-        errors = await all_at_once(pods, delete_one)
-        return errors[0] if errors else None
 
     async def _write_status(self, owner: Any, counted: Count, plan: Plan, error: Exception | None) -> None:
         status = types.copy(owner.status)
@@ -272,7 +169,3 @@ class ReplicasController(Controller):
             changed = types.copy(owner)
             changed.status = status
             await self.client.update_status(changed)
-
-
-def _unfinished(pod: Any) -> bool:
-    return not is_finished(pod)

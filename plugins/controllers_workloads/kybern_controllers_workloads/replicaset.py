@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from kybern.reconcile.interface import Context
-from kybern.reconcile.owners import controller_of, label_test
+from kybern.reconcile.owners import controller_of
 from kybern.reconcile.pods import owner_index
 from kybern_controllers_workloads.replicas import ReplicasController
 
@@ -23,9 +23,6 @@ class ReplicaSetController(ReplicasController):
         self.kind, self.condition = ReplicaSet, ReplicaSetCondition
         super().setup(context)
         self.owners.add_index("owner", owner_index)
-
-    def selector(self, owner: Any) -> Callable[[Any], bool]:
-        return label_test(owner.spec.selector)
 
     def neighbours(self, owner: Any) -> Iterable[Any]:
         """The pods of all ReplicaSets of the same Deployment: an old one shrinks where the new one stands."""

@@ -6,22 +6,22 @@ claims look like, `history` keeps the revisions; this file does what they say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
-from kybern.api import selectors, types
+from kybern.api import types
 from kybern.api.errors import StatusError
-from kybern.reconcile.bursts import all_at_once
-from kybern.reconcile.expectations import Expectations
-from kybern.reconcile.interface import Context, Controller, Key, Result
-from kybern.reconcile.owners import claim, controller_of, label_test
-from kybern.reconcile.pods import is_finished, is_ready, owner_index, ready_since
+from kybern.reconcile.bursts import slow_start
+from kybern.reconcile.interface import Context, Key, Result
 from kybern_controllers_workloads import statefulset_pods as identity
-from kybern_controllers_workloads.history import History, template_of
+from kybern_controllers_workloads.history import History, template_of, watch_revisions
 from kybern_controllers_workloads.pod_writer import namespace_ends
-from kybern_controllers_workloads.statefulset_plan import Step, View, decide, partition, replicas_of, start_of
+from kybern_controllers_workloads.pods_controller import PodsController, next_available
+from kybern_controllers_workloads.statefulset_plan import Step, View, decide, is_well, partition, replicas_of, start_of
+
+REVISION_HASH = "controller.kubernetes.io/hash"
 
 
 @attrs.frozen
@@ -33,60 +33,46 @@ class Revisions:
     collisions: int
 
 
-class StatefulSetController(Controller):
+class ClaimError(Exception):
+    """A pod's claim cannot be had now."""
+
+
+class StatefulSetController(PodsController):
     """Keeps StatefulSets."""
 
     name = "statefulset"
 
     def setup(self, context: Context) -> None:
-        from kybern.api.apps import ControllerRevision, StatefulSet
-        from kybern.api.core import PersistentVolumeClaim, Pod
+        from kybern.api.apps import StatefulSet
+        from kybern.api.core import PersistentVolumeClaim
 
-        self.context = context
-        self.client, self.clock, self.events = context.client, context.clock, context.events
-        self.expectations = Expectations(context.clock)
-        self.claim_kind = PersistentVolumeClaim
-        self.sets = context.watch(StatefulSet)
-        self.pods = context.informer(Pod)
-        self.pods.add_index("owner", owner_index)
-        self.pods.on_change(self._pod_changed)
-        self.revisions = context.informer(ControllerRevision)
-        self.revisions.add_index("owner", owner_index)
+        self.kind = StatefulSet
+        super().setup(context)
+        self.revisions = watch_revisions(context)
         self.claims = context.informer(PersistentVolumeClaim)
+        self.claims.on_change(self._claim_changed)
 
-    def _pod_changed(self, old: Any, new: Any) -> None:
-        pod = new if new is not None else old
-        keys = {key for p in (old, new) if p is not None for key in self._keys_of(p)}
-        for key in sorted(keys):
-            if new is None or new.metadata.deletionTimestamp:
-                self.expectations.deleted(key, pod.metadata.uid)
-            elif old is None:
-                self.expectations.created(key)
-            self.context.enqueue(key)
-
-    def _keys_of(self, pod: Any) -> Iterable[Key]:
-        reference, namespace = controller_of(pod), pod.metadata.namespace
-        if reference is not None:
-            return (Key(namespace, reference.name),) if reference.kind == "StatefulSet" else ()
-        return [
-            Key(namespace, s.metadata.name)
-            for s in self.sets.list(namespace)
-            if selectors.from_label_selector(s.spec.selector).matches(pod.metadata.labels)
-        ]
+    def _claim_changed(self, old: Any, new: Any) -> None:
+        """Where a claim goes, a pod may wait for its successor."""
+        if new is None:
+            for stateful_set in self.owners.list(old.metadata.namespace):
+                if identity.is_claim_of(stateful_set, old):
+                    self.context.enqueue(Key(old.metadata.namespace, stateful_set.metadata.name))
 
     async def reconcile(self, key: Key) -> Result | None:
-        stateful_set: Any = self.sets.get(key.name, key.namespace)
+        stateful_set: Any = self.owners.get(key.name, key.namespace)
         if stateful_set is None:
             self.expectations.forget(key)
             return None
+        pods = await self.claim(stateful_set, lambda pod: identity.ordinal_of(stateful_set, pod) is not None)
+        view = View.of(stateful_set, pods, self.clock.now())
         if stateful_set.metadata.deletionTimestamp:
-            # The garbage collector ends its pods.
+            # The garbage collector ends its pods; all that is left is to tell how many there still are.
+            await self._write_status(view, None)
             return None
-        pods = await self._claim(stateful_set)
-        history = await History.of(self.client, stateful_set, self.revisions)
+        history = await History.of(self.client, stateful_set, self.revisions, REVISION_HASH)
         revisions = await self._revisions(stateful_set, history)
         wait = self.expectations.wait(key)
-        view = View.of(stateful_set, pods, self.clock.now())
         error = None
         if not wait:
             error = await self._advance(key, view, revisions)
@@ -96,16 +82,6 @@ class StatefulSetController(Controller):
             raise error
         return self._when_again(view, wait)
 
-    async def _claim(self, stateful_set: Any) -> list[Any]:
-        metadata = stateful_set.metadata
-        candidates = self.pods.by_index("owner", metadata.uid)
-        orphans = [
-            pod
-            for pod in self.pods.by_index("owner", f"orphans/{metadata.namespace}")
-            if identity.ordinal_of(stateful_set, pod) is not None
-        ]
-        return await claim(self.client, stateful_set, candidates + orphans, label_test(stateful_set.spec.selector))
-
     async def _revisions(self, stateful_set: Any, history: History) -> Revisions:
         status = stateful_set.status
         update, collisions = await history.sync(stateful_set, status.collisionCount or 0)
@@ -113,124 +89,155 @@ class StatefulSetController(Controller):
         return Revisions(current, update, collisions)
 
     async def _advance(self, key: Key, view: View, revisions: Revisions) -> Exception | None:
-        """Do the next steps; the first error of several."""
+        """Do the next steps; the first error."""
         await self._keep_claims(view)
-        steps = decide(view, revisions.update.metadata.name)
-        if not steps:
-            return None
-        gone = [s.pod.metadata.uid for s in steps if s.act in ("delete", "recreate")]
+        steps = [s for s in decide(view, revisions.update.metadata.name) if not self._waits(view.stateful_set, s)]
+        gone = [s.pod.metadata.uid for s in steps if s.act == "delete"]
         self.expectations.expect(key, sum(s.act == "create" for s in steps), gone)
+        done: set[int] = set()
 
-        async def take(step: Step) -> None:
-            await self._take(key, view.stateful_set, revisions, step)
+        async def take(index: int) -> None:
+            await self._take(view.stateful_set, revisions, steps[index])
+            done.add(index)
 
-        errors = await all_at_once(steps, take)
-        return next((e for e in errors if not namespace_ends(e)), None)
+        _, error = await slow_start(len(steps), take)
+        for index, step in enumerate(steps):
+            if index not in done:
+                self._expect_no_more(key, step)
+        return None if error is not None and namespace_ends(error) else error
 
-    async def _take(self, key: Key, stateful_set: Any, revisions: Revisions, step: Step) -> None:
+    def _waits(self, stateful_set: Any, step: Step) -> bool:
+        """A claim that is of an earlier pod of the name goes with it; the next pod gets a new one."""
+        if step.act != "create" or not identity.claims_are_scaled(stateful_set):
+            return False
+        name = f"{stateful_set.metadata.name}-{step.ordinal}"
+        return any(identity.is_of_pod(claim, name) for claim in self._known_claims(stateful_set, step.ordinal))
+
+    def _expect_no_more(self, key: Key, step: Step) -> None:
         if step.act == "create":
-            try:
-                await self._create(stateful_set, revisions, step.ordinal)
-            except BaseException:
-                self.expectations.created(key)
-                raise
-        elif step.act == "adjust":
-            await self._create_claims(stateful_set, step.ordinal)
-            await self.client.update(identity.with_identity(step.pod, step.ordinal))
+            self.expectations.created(key)
+        elif step.act == "delete":
+            self.expectations.deleted(key, step.pod.metadata.uid)
+
+    async def _take(self, stateful_set: Any, revisions: Revisions, step: Step) -> None:
+        if step.act == "create":
+            await self._create(stateful_set, revisions, step.ordinal)
+        elif step.act == "delete":
+            await self._delete(stateful_set, step.pod)
         else:
-            if step.act == "recreate":
-                self._tell_recreation(stateful_set, step.pod)
-            try:
-                await self._delete(stateful_set, step.pod)
-            except BaseException:
-                self.expectations.deleted(key, step.pod.metadata.uid)
-                raise
+            await self._adjust(stateful_set, step)
 
     async def _create(self, stateful_set: Any, revisions: Revisions, ordinal: int) -> None:
         revision = _revision_for(stateful_set, revisions, ordinal)
         pod = identity.new_pod(stateful_set, template_of(revision), revision.metadata.name, ordinal)
-        told = f"Pod {pod.metadata.name} in StatefulSet {stateful_set.metadata.name}"
         try:
             await self._create_claims(stateful_set, ordinal)
             await self.client.create(pod)
-        except StatusError as error:
-            if not namespace_ends(error):
-                text = f"create {told} failed error: {error}"
-                self.events.event(stateful_set, "Warning", "FailedCreate", text)
+        except (StatusError, ClaimError) as error:
+            if not namespace_ends(error) and getattr(error, "reason", "") != "AlreadyExists":
+                self._tell(stateful_set, "create", pod, error)
             raise
-        self.events.event(stateful_set, "Normal", "SuccessfulCreate", f"create {told} successful")
+        self._tell(stateful_set, "create", pod)
+
+    def _known_claims(self, stateful_set: Any, ordinal: int) -> list[Any]:
+        wanted = [claim.metadata for claim in identity.claims_of(stateful_set, ordinal)]
+        known = (self.claims.get(metadata.name, metadata.namespace) for metadata in wanted)
+        return [claim for claim in known if claim is not None]
+
+    def _tell(self, stateful_set: Any, verb: str, pod: Any, error: Exception | None = None) -> None:
+        text = f"{verb} Pod {pod.metadata.name} in StatefulSet {stateful_set.metadata.name}"
+        self._tell_outcome(stateful_set, verb, f"{text} {'successful' if error is None else 'failed'}", error)
+
+    def _tell_outcome(self, stateful_set: Any, verb: str, text: str, error: Exception | None) -> None:
+        if error is None:
+            self.events.event(stateful_set, "Normal", f"Successful{verb.title()}", text)
+        else:
+            self.events.event(stateful_set, "Warning", f"Failed{verb.title()}", f"{text} error: {error}")
+
+    async def _adjust(self, stateful_set: Any, step: Step) -> None:
+        try:
+            await self._create_claims(stateful_set, step.ordinal)
+            await self.client.update(identity.with_identity(step.pod, step.ordinal))
+        except (StatusError, ClaimError) as error:
+            self._tell(stateful_set, "update", step.pod, error)
+            raise
+        self._tell(stateful_set, "update", step.pod)
 
     async def _create_claims(self, stateful_set: Any, ordinal: int) -> None:
+        """Those that are not there yet."""
+        going = {c.metadata.name: c.metadata.deletionTimestamp for c in self._known_claims(stateful_set, ordinal)}
         for wanted in identity.claims_of(stateful_set, ordinal):
-            metadata = wanted.metadata
-            known: Any = self.claims.get(metadata.name, metadata.namespace)
-            if known is not None:
-                if known.metadata.deletionTimestamp:
-                    raise StatusError.conflict("persistentvolumeclaims", "", metadata.name, "it is being deleted")
-                continue
-            try:
-                await self.client.create(wanted)
-            except StatusError as error:
-                if error.reason == "AlreadyExists":
-                    continue
+            name = wanted.metadata.name
+            if going.get(name):
+                raise ClaimError(f"pvc {name} is being deleted")
+            if name not in going:
+                await self._create_claim(stateful_set, wanted, f"{stateful_set.metadata.name}-{ordinal}")
+
+    async def _create_claim(self, stateful_set: Any, wanted: Any, pod: str) -> None:
+        name, whose = wanted.metadata.name, f"Pod {pod} in StatefulSet {stateful_set.metadata.name}"
+        try:
+            await self.client.create(wanted)
+        except StatusError as error:
+            if error.reason == "AlreadyExists":
+                return
+            if namespace_ends(error):
                 raise
-            pod = f"{stateful_set.metadata.name}-{ordinal}"
-            text = f"create Claim {metadata.name} Pod {pod} in StatefulSet {stateful_set.metadata.name} success"
-            self.events.event(stateful_set, "Normal", "SuccessfulCreate", text)
+            self._tell_outcome(stateful_set, "create", f"create Claim {name} for {whose} failed", error)
+            raise ClaimError(f"failed to create PVC {name}: {error}") from error
+        self._tell_outcome(stateful_set, "create", f"create Claim {name} {whose} success", None)
 
     async def _delete(self, stateful_set: Any, pod: Any) -> None:
         metadata = pod.metadata
-        told = f"delete Pod {metadata.name} in StatefulSet {stateful_set.metadata.name}"
         try:
             await self.client.delete(type(pod), metadata.name, metadata.namespace, uid=metadata.uid)
         except StatusError as error:
             if error.code in (404, 409):
                 self.expectations.deleted(Key(metadata.namespace, stateful_set.metadata.name), metadata.uid)
                 return
-            self.events.event(stateful_set, "Warning", "FailedDelete", f"{told} failed error: {error}")
+            self._tell(stateful_set, "delete", pod, error)
             raise
-        self.events.event(stateful_set, "Normal", "SuccessfulDelete", f"{told} successful")
-
-    def _tell_recreation(self, stateful_set: Any, pod: Any) -> None:
-        name = f"{stateful_set.metadata.namespace}/{stateful_set.metadata.name}"
-        failed = pod.status.phase == "Failed"
-        reason, what = ("RecreatingFailedPod", "failed") if failed else ("RecreatingTerminatedPod", "terminated")
-        text = f"StatefulSet {name} is recreating {what} Pod {pod.metadata.name}"
-        self.events.event(stateful_set, "Warning" if failed else "Normal", reason, text)
+        self._tell(stateful_set, "delete", pod)
 
     async def _keep_claims(self, view: View) -> None:
-        """Give the claims the owners that the retention policy asks for, before a pod is taken away."""
+        """A pod that waits has its claims, even if somebody took one away; and claims have the owners that the
+        retention policy asks for, before a pod is taken away."""
         stateful_set = view.stateful_set
+        if not stateful_set.spec.volumeClaimTemplates:
+            return
+        for ordinal, pod in view.wanted.items():
+            if pod is not None and pod.status.phase == "Pending" and not pod.metadata.deletionTimestamp:
+                await self._create_claims(stateful_set, ordinal)
         condemned = {pod.metadata.uid for pod in view.condemned}
         for pod in view.pods:
-            ordinal = identity.ordinal_of(stateful_set, pod)
+            if pod.metadata.deletionTimestamp and pod.metadata.uid not in condemned:
+                continue
             owner = identity.wanted_claim_owner(stateful_set, pod, pod.metadata.uid in condemned)
-            for template in stateful_set.spec.volumeClaimTemplates or ():
-                name = identity.claim_name(stateful_set, template, ordinal or 0)
-                known: Any = self.claims.get(name, stateful_set.metadata.namespace)
-                references = identity.claim_references(known, stateful_set, owner) if known is not None else None
+            for known in self._known_claims(stateful_set, identity.ordinal_of(stateful_set, pod) or 0):
+                references = identity.claim_references(known, stateful_set, owner)
                 if references is not None:
                     changed = types.copy(known)
                     changed.metadata.ownerReferences = references or None
                     await self.client.update(changed)
 
-    async def _write_status(self, view: View, revisions: Revisions) -> None:
+    async def _write_status(self, view: View, revisions: Revisions | None) -> None:
+        """`revisions` None: as the status names them."""
         stateful_set = view.stateful_set
         status = types.copy(stateful_set.status)
-        alive = [pod for pod in view.pods if not is_finished(pod)]
-        staying = [pod for pod in alive if not pod.metadata.deletionTimestamp]
-        current, update = revisions.current.metadata.name, revisions.update.metadata.name
-        by_revision = [identity.revision_of(pod) for pod in staying]
+        if revisions is not None:
+            status.currentRevision, status.updateRevision = (
+                revisions.current.metadata.name,
+                revisions.update.metadata.name,
+            )
+            status.collisionCount = revisions.collisions
+        staying = [identity.revision_of(pod) for pod in view.pods if not pod.metadata.deletionTimestamp]
         status.observedGeneration = stateful_set.metadata.generation
-        status.collisionCount = revisions.collisions
         status.replicas = len(view.pods)
-        status.readyReplicas = sum(pod.status.phase == "Running" and is_ready(pod) for pod in alive) or None
-        status.availableReplicas = sum(map(view.is_available, alive))
-        status.currentReplicas = by_revision.count(current) or None
-        status.updatedReplicas = by_revision.count(update) or None
-        status.currentRevision, status.updateRevision = current, update
+        status.readyReplicas = sum(map(is_well, view.pods)) or None
+        status.availableReplicas = sum(map(view.is_available, view.pods))
+        status.currentReplicas = staying.count(status.currentRevision or "") or None
+        status.updatedReplicas = staying.count(status.updateRevision or "") or None
         if _is_rolled_out(stateful_set, status):
-            status.currentReplicas, status.currentRevision = status.updatedReplicas, update
+            status.currentReplicas, status.currentRevision = status.updatedReplicas, status.updateRevision
         if status != stateful_set.status:
             changed = types.copy(stateful_set)
             changed.status = status
@@ -243,9 +250,8 @@ class StatefulSetController(Controller):
 
     def _when_again(self, view: View, wait: float) -> Result | None:
         min_ready = view.stateful_set.spec.minReadySeconds or 0
-        now = self.clock.now()
-        soon = [s + min_ready - now for pod in view.pods if (s := ready_since(pod)) is not None and s + min_ready > now]
-        waits = [*soon, wait] if wait else soon
+        soon = next_available(view.pods, min_ready, self.clock.now())
+        waits = [seconds for seconds in (wait or None, soon) if seconds is not None]
         return Result(min(waits)) if waits else None
 
 

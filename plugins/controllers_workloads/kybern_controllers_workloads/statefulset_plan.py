@@ -14,9 +14,9 @@ import attrs
 from kybern.reconcile.pods import is_available, is_finished, is_ready
 from kybern_controllers_workloads.statefulset_pods import has_identity, ordinal_of, revision_of
 
-__all__ = ["Step", "View", "decide", "max_unavailable", "partition", "replicas_of", "start_of"]
+__all__ = ["Step", "View", "decide", "is_well", "max_unavailable", "partition", "replicas_of", "start_of"]
 
-Act = Literal["create", "delete", "recreate", "adjust"]
+Act = Literal["create", "delete", "adjust"]
 
 
 class Step(NamedTuple):
@@ -82,14 +82,17 @@ class View:
         return [pod for pod in self.wanted.values() if pod is not None] + self.condemned
 
     def is_available(self, pod: Any) -> bool:
-        """Running, ready, for long enough, and not going."""
-        min_ready = self.stateful_set.spec.minReadySeconds or 0
-        return is_well(pod) and is_available(pod, min_ready, self.now)
+        """Running and ready for long enough."""
+        return is_well(pod) and is_available(pod, self.stateful_set.spec.minReadySeconds or 0, self.now)
+
+    def is_missing(self, pod: Any | None) -> bool:
+        """Whether there is nothing to rely on: no pod, one that is not available, or one that goes."""
+        return pod is None or bool(pod.metadata.deletionTimestamp) or not self.is_available(pod)
 
 
 def is_well(pod: Any) -> bool:
-    """Running, ready and not going."""
-    return pod.status.phase == "Running" and is_ready(pod) and not pod.metadata.deletionTimestamp
+    """Running and ready."""
+    return pod.status.phase == "Running" and is_ready(pod)
 
 
 def decide(view: View, update_revision: str) -> list[Step]:
@@ -110,21 +113,23 @@ def _fill(view: View, ordered: bool) -> tuple[list[Step], bool]:
     """(steps, whether something must be waited for)."""
     steps: list[Step] = []
     for ordinal, pod in view.wanted.items():
-        if pod is None:
-            steps.append(Step("create", ordinal))
-        elif is_finished(pod):
-            if not pod.metadata.deletionTimestamp:
-                steps.append(Step("recreate", ordinal, pod))
-            elif ordered:
-                return steps, True
-        elif not has_identity(pod, ordinal) and not pod.metadata.deletionTimestamp:
-            steps.append(Step("adjust", ordinal, pod))
-            continue
-        elif view.is_available(pod) or not ordered:
-            continue
-        if ordered:
+        step = _next_for(ordinal, pod)
+        if step is not None and (step.act != "adjust" or not ordered or not view.is_missing(pod)):
+            steps.append(step)
+        if ordered and view.is_missing(pod):
             return steps, True
     return steps, False
+
+
+def _next_for(ordinal: int, pod: Any | None) -> Step | None:
+    """What an ordinal lacks. A pod that has ended, well or not, is replaced by another of its name."""
+    if pod is None:
+        return Step("create", ordinal)
+    if pod.metadata.deletionTimestamp:
+        return None
+    if is_finished(pod):
+        return Step("delete", ordinal, pod)
+    return None if has_identity(pod, ordinal) else Step("adjust", ordinal, pod)
 
 
 def _shrink(view: View, ordered: bool) -> tuple[list[Step], bool]:
@@ -137,7 +142,7 @@ def _shrink(view: View, ordered: bool) -> tuple[list[Step], bool]:
             if ordered:
                 return steps, True
             continue
-        if ordered and not view.is_available(pod) and pod is not unwell:
+        if ordered and view.is_missing(pod) and pod is not unwell:
             # Another that is not well comes first: it may still become so.
             return steps, True
         steps.append(Step("delete", ordinal, pod))
@@ -149,14 +154,14 @@ def _shrink(view: View, ordered: bool) -> tuple[list[Step], bool]:
 def _first_unwell(view: View) -> Any | None:
     """The pod with the lowest ordinal that is not well."""
     by_ordinal = sorted(view.pods, key=lambda pod: ordinal_of(view.stateful_set, pod) or 0)
-    return next((pod for pod in by_ordinal if not view.is_available(pod)), None)
+    return next((pod for pod in by_ordinal if view.is_missing(pod)), None)
 
 
 def _update(view: View, revision: str) -> list[Step]:
     """Pods of another revision, highest ordinal first, as many as may be unavailable; one that is so already costs
     nothing."""
     lowest = start_of(view.stateful_set) + partition(view.stateful_set)
-    missing = sum(pod is None or not view.is_available(pod) for pod in view.wanted.values())
+    missing = sum(map(view.is_missing, view.wanted.values()))
     room = max_unavailable(view.stateful_set) - missing
     steps = []
     for ordinal, pod in sorted(view.wanted.items(), reverse=True):

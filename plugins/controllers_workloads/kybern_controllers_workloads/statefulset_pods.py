@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from kybern.api import types
-from kybern.reconcile.owners import controller_of
+from kybern.reconcile.owners import controller_of, controller_reference
 from kybern.reconcile.pods import pod_from_template
 from kybern_controllers_workloads.history import HASH_LABEL
 
 __all__ = [
-    "claim_name", "claim_references", "claims_of", "has_identity", "new_pod", "ordinal_of", "revision_of",
-    "wanted_claim_owner", "with_identity",
+    "claim_name", "claim_references", "claims_are_scaled", "claims_of", "has_identity", "is_claim_of", "is_of_pod",
+    "new_pod", "ordinal_of", "revision_of", "wanted_claim_owner", "with_identity",
 ]  # fmt: skip
 
 POD_NAME = "statefulset.kubernetes.io/pod-name"
@@ -98,20 +98,35 @@ def claims_of(stateful_set: Any, ordinal: int) -> Iterator[Any]:
         yield PersistentVolumeClaim(metadata=metadata, spec=template.spec)
 
 
+def is_claim_of(stateful_set: Any, claim: Any) -> bool:
+    """Whether the claim has a name that one of the set's ordinals may ask for."""
+    stem, _, ordinal = claim.metadata.name.rpartition("-")
+    templates = stateful_set.spec.volumeClaimTemplates or ()
+    return ordinal.isdigit() and any(stem == f"{t.metadata.name}-{stateful_set.metadata.name}" for t in templates)
+
+
+def is_of_pod(claim: Any, name: str) -> bool:
+    """Whether the claim goes with a pod of this name."""
+    return any(r.kind == "Pod" and r.name == name for r in claim.metadata.ownerReferences or ())
+
+
+def claims_are_scaled(stateful_set: Any) -> bool:
+    """Whether claims go when their pods are scaled away."""
+    policy = stateful_set.spec.persistentVolumeClaimRetentionPolicy
+    return policy is not None and policy.whenScaled == "Delete"
+
+
 def wanted_claim_owner(stateful_set: Any, pod: Any, condemned: bool) -> Any | None:
     """With whom the claims of a pod go (persistentVolumeClaimRetentionPolicy): the set, the pod, or None, nobody."""
     policy = stateful_set.spec.persistentVolumeClaimRetentionPolicy
-    scaled = policy is not None and policy.whenScaled == "Delete"
-    deleted = policy is not None and policy.whenDeleted == "Delete"
-    if scaled and condemned:
+    if condemned and claims_are_scaled(stateful_set):
         return pod
+    deleted = policy is not None and policy.whenDeleted == "Delete"
     return stateful_set if deleted else None
 
 
 def claim_references(claim: Any, stateful_set: Any, owner: Any | None) -> list[Any] | None:
     """The claim's owner references as they should be; None when they are."""
-    from kybern.api.meta import OwnerReference
-
     old = claim.metadata.ownerReferences or []
     name = stateful_set.metadata.name
     foreign = [r for r in old if not _is_ours(r, name)]
@@ -120,15 +135,7 @@ def claim_references(claim: Any, stateful_set: Any, owner: Any | None) -> list[A
         return None
     wanted = list(foreign)
     if owner is not None:
-        wanted.append(
-            OwnerReference(
-                apiVersion=owner.apiVersion,
-                kind=owner.kind,
-                name=owner.metadata.name,
-                uid=owner.metadata.uid,
-                controller=True,
-            )
-        )
+        wanted.append(controller_reference(owner))
     known = {(r.kind, r.uid) for r in old}
     return None if known == {(r.kind, r.uid) for r in wanted} else wanted
 
