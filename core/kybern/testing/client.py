@@ -277,8 +277,8 @@ class MemoryClient(Client):
             spec, new = new.spec, types.copy(old)
             new.spec = spec
         elif subresource and hasattr(new, "status"):
-            status, new = new.status, types.copy(old)
-            new.status = status
+            status, annotations, new = new.status, new.metadata.annotations, types.copy(old)
+            new.status, new.metadata.annotations = status, annotations
         elif hasattr(new, "status"):
             new.status = types.copy(old).status
         kept, metadata = old.metadata, new.metadata

@@ -209,17 +209,14 @@ class DeploymentController(Controller):
         raise error
 
     async def _note_new(self, deployment: Any, new: Any, reason: str, text: str, *, only_first: bool = False) -> Any:
-        """Say on the Deployment which revision it is at, and that it makes progress."""
-        revision = (new.metadata.annotations or {}).get(revisions.REVISION, "")
-        metadata = deployment.metadata
-        if revision and (metadata.annotations or {}).get(revisions.REVISION) != revision:
-            patch = {"metadata": {"annotations": {revisions.REVISION: revision}}}
-            deployment = await self.client.patch(self.kind, metadata.name, metadata.namespace, patch)
-        known = progress.condition(deployment.status, "Progressing")
-        if not progress.has_deadline(deployment) or (only_first and known is not None):
-            return deployment
+        """Say on the Deployment which revision it is at, and that it makes progress. By way of the status: there the
+        annotation is no change of what its user wants, and its generation stays."""
         changed = types.copy(deployment)
-        progress.set_condition(changed.status, "Progressing", "True", reason, text, self.clock.now())
+        if revision := (new.metadata.annotations or {}).get(revisions.REVISION):
+            changed.metadata.annotations = {**(deployment.metadata.annotations or {}), revisions.REVISION: revision}
+        known = progress.condition(deployment.status, "Progressing")
+        if progress.has_deadline(deployment) and not (only_first and known is not None):
+            progress.set_condition(changed.status, "Progressing", "True", reason, text, self.clock.now())
         return deployment if changed == deployment else await self.client.update_status(changed)
 
     async def _resize(self, deployment: Any, rs: Any, size: int) -> Any:
