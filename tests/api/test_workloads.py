@@ -67,7 +67,7 @@ DEFAULTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
             "replicas": 1,
             "revisionHistoryLimit": 10,
             "serviceName": "web",
-            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "partition": 0}},
         },
     ),
     (

@@ -13,6 +13,7 @@ from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_ima
 from kybern.api.core.podspec.template import validate_template
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.lifecycle import spec_changed
 from kybern.api.table import AGE, NAME, age, labels, selector
 from kybern.api.validation.selectors import validate_label_selector
 
@@ -147,7 +148,7 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
-    spec_changed=workload.spec_changed,
+    spec_changed=spec_changed,
     warn=warn,
     columns=(
         NAME,

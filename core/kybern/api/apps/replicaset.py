@@ -10,7 +10,7 @@ from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource
-from kybern.api.lifecycle import drop_status, keep_other_half
+from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age, selector
 
 
@@ -77,7 +77,7 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
-    spec_changed=workload.spec_changed,
+    spec_changed=spec_changed,
     warn=warn,
     selectable={"status.replicas": lambda obj: str(obj.status.replicas or 0)},
     columns=(

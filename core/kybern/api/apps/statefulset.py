@@ -12,7 +12,7 @@ from kybern.api.core.podspec.defaults import default_claim_spec, default_templat
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource
-from kybern.api.lifecycle import drop_status, keep_other_half
+from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age
 from kybern.api.validation import names
 
@@ -42,8 +42,9 @@ def default(obj: Any) -> None:
         strategy.type = "RollingUpdate"
         strategy.rollingUpdate = strategy.rollingUpdate or apps.RollingUpdateStatefulSetStrategy()
     rolling = strategy.rollingUpdate
-    if strategy.type == "RollingUpdate" and rolling is not None and rolling.partition is None:
-        rolling.partition = 0
+    if strategy.type == "RollingUpdate" and rolling is not None:
+        rolling.partition = rolling.partition or 0
+        rolling.maxUnavailable = 1 if rolling.maxUnavailable is None else rolling.maxUnavailable
     _default_retention(spec)
     for claim in spec.volumeClaimTemplates or ():
         claim.apiVersion, claim.kind = "v1", "PersistentVolumeClaim"
@@ -184,7 +185,7 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
-    spec_changed=workload.spec_changed,
+    spec_changed=spec_changed,
     warn=warn,
     name_errors=names.name_dns_label,
     columns=(NAME, Column("Ready", description="Number of the pod with ready state"), AGE, CONTAINERS, IMAGES),

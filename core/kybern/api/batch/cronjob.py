@@ -13,7 +13,7 @@ from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_ima
 from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource
-from kybern.api.lifecycle import drop_status, keep_other_half
+from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, NONE, UNSET, age, selector
 from kybern.api.validation import names
 
@@ -137,7 +137,7 @@ KIND = Kind(
     prepare_create=drop_status,
     prepare_update=keep_other_half,
     validate=validate,
-    spec_changed=workload.spec_changed,
+    spec_changed=spec_changed,
     warn=warn,
     columns=(
         NAME,

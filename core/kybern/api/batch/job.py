@@ -12,6 +12,7 @@ from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_ima
 from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.lifecycle import spec_changed
 from kybern.api.table import AGE, NAME, age, selector
 from kybern.api.time import human_duration, parse_time
 from kybern.api.validation import names
@@ -216,7 +217,7 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
-    spec_changed=workload.spec_changed,
+    spec_changed=spec_changed,
     warn=warn,
     selectable={"status.successful": lambda obj: str(obj.status.succeeded or 0)},
     columns=(

@@ -11,7 +11,7 @@ from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_ima
 from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource
-from kybern.api.lifecycle import drop_status, keep_other_half
+from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age, labels
 from kybern.api.validation import names
 
@@ -102,7 +102,7 @@ KIND = Kind(
     prepare_update=keep_other_half,
     validate=validate,
     validate_status_update=validate_status_update,
-    spec_changed=workload.spec_changed,
+    spec_changed=spec_changed,
     warn=warn,
     name_errors=name_errors,
     selectable={"status.replicas": lambda obj: str(obj.status.replicas or 0)},

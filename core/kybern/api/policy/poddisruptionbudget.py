@@ -8,7 +8,7 @@ from kybern.api.apps.percent import at_most_all, validate_amount
 from kybern.api.core.podspec import workload
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource
-from kybern.api.lifecycle import drop_status, keep_other_half
+from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age
 from kybern.api.validation.selectors import validate_label_selector
 
@@ -61,7 +61,7 @@ KIND = Kind(
     prepare_update=keep_other_half,
     validate=validate,
     validate_status_update=validate_status_update,
-    spec_changed=workload.spec_changed,
+    spec_changed=spec_changed,
     columns=(
         NAME,
         Column("Min Available", description="The minimum number of pods that must be available."),

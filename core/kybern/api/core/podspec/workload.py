@@ -15,7 +15,6 @@ __all__ = [
     "check_counts",
     "not_negative",
     "only_always",
-    "spec_changed",
     "validate_immutable",
     "validate_selected_template",
     "validate_selector",
@@ -41,11 +40,6 @@ def validate_immutable(errors: Errors, path: Path, new: Any, old: Any) -> None:
     """The value stays what it was."""
     if new != old:
         errors.invalid(path, new, IMMUTABLE)
-
-
-def spec_changed(new: Any, old: Any) -> bool:
-    """Whether the desired state is another."""
-    return bool(new.spec != old.spec)
 
 
 def is_empty(selector: Any) -> bool:
