@@ -59,7 +59,18 @@ async def test_a_generated_name_that_is_taken_is_tried_again(api: Api, monkeypat
         ("PUT", f"{CONFIG_MAPS}/a", {"data": {}}, 400,
          "the name of the object (a based on URL) was undeterminable: name must be provided"),
         ("PUT", f"{CONFIG_MAPS}/a", config_map("a", namespace="other"), 400,
-         "the namespace of the object (other) does not match the namespace on the request (default)"),
+         "the namespace of the provided object does not match the namespace sent on the request"),
+        ("PATCH", f"{CONFIG_MAPS}/a", {"metadata": {"name": "c"}}, 400,
+         "the name of the object (c) does not match the name on the URL (a)"),
+        ("PATCH", f"{CONFIG_MAPS}/a", {"metadata": None}, 400,
+         "the name of the object (a based on URL) was undeterminable: name must be provided"),
+        ("PATCH", f"{CONFIG_MAPS}/a", {"metadata": {"namespace": "other"}}, 400,
+         "the namespace of the provided object does not match the namespace sent on the request"),
+        ("PATCH", f"{CONFIG_MAPS}/a", [], 400,
+         "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"),
+        ("PATCH", f"{CONFIG_MAPS}/a", b"{bad", 400,
+         "error decoding patch: invalid character 'b' looking for beginning of object key string"),
+        ("PATCH", f"{CONFIG_MAPS}/a", b"null", 400, "Invalid JSON Patch"),
         ("PUT", f"{CONFIG_MAPS}/a", config_map("a", resourceVersion="1"), 409,
          'Operation cannot be fulfilled on configmaps "a": the object has been modified; '
          "please apply your changes to the latest version and try again"),
@@ -73,7 +84,8 @@ async def test_a_generated_name_that_is_taken_is_tried_again(api: Api, monkeypat
 )  # fmt: skip
 async def test_refusals(api: Api, method: str, target: str, body: Any, code: int, message: str) -> None:
     await api.create(CONFIG_MAPS, config_map("a"))
-    answer = await api.ask(method, target, body)
+    headers = {"Content_Type": "application/merge-patch+json"} if method == "PATCH" else {}
+    answer = await api.ask(method, target, body, **headers)
     assert (answer.code, answer.message) == (code, message)
     assert answer.json["kind"] == "Status"
 
@@ -246,7 +258,7 @@ async def test_patches_of_three_kinds(api: Api) -> None:
     ("patch", "kind", "code", "words"),
     [
         ({"data": 5}, "merge", 422, "patch: Invalid value"),
-        ({"metadata": {"name": "b"}}, "merge", 422, "metadata.name: Invalid value: \"b\": field is immutable"),
+        ({"metadata": {"uid": "u"}}, "merge", 409, "Precondition failed: UID in precondition: u"),
         ([], "merge", 400, "cannot unmarshal"),
         (b"{", "merge", 400, "error decoding patch"),
         (b"", "strategic", 400, "error decoding patch"),

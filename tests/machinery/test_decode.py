@@ -79,6 +79,18 @@ def test_what_is_no_object_is_a_bad_request(text):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "ending"),
+    [
+        ("", "unexpected end of JSON input (<empty>)"),
+        ("[1]", "(5b315d)"),
+        ('{"a":' + "1" * 40, '({"a":' + "1" * 25 + " ...)"),
+    ],
+)
+def test_an_unreadable_body_is_shown_by_its_beginning(text, ending):
+    assert problem(ConfigMap, text).endswith(ending)
+
+
 def test_null_is_absent():
     pod, _ = decode.read(
         Pod,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from kybern.api import selectors
@@ -28,6 +30,29 @@ def test_matching(text, matches):
 )
 def test_bad_selectors_are_refused(text):
     with pytest.raises(ValueError, match=r"\S"):
+        selectors.parse_labels(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a===b", "unable to parse requirement: found '=', expected: identifier"),
+        ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+        ("a in (=)", "unable to parse requirement: found '=', expected: ',', ')' or identifier"),
+        ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+        ("!", "unable to parse requirement: found '', expected: identifier"),
+        ("=", "found '=', expected: !, identifier, or 'end of string'"),
+        ("a,,b", "found ',', expected: identifier after ','"),
+        ("a=b c", "found 'c', expected: ',' or 'end of string'"),
+        ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+        ("-a", 'unable to parse requirement: <nil>: Invalid value: "-a": name part must consist of'),
+        ("a=-b", 'unable to parse requirement: values[0][a]: Invalid value: "-b": a valid label must be'),
+        ("a in (b,-c)", 'unable to parse requirement: values[0][a]: Invalid value: "-c": a valid label'),
+        ("a>b", "unable to parse requirement: values[0][a]: Invalid value: \"b\": for 'Gt', 'Lt' operators"),
+    ],
+)
+def test_a_bad_selector_is_told_what_was_found_and_expected(text, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
         selectors.parse_labels(text)
 
 
@@ -58,3 +83,20 @@ def test_field_selectors(text, matches):
 def test_a_field_selector_without_a_value_is_refused():
     with pytest.raises(ValueError, match="can't understand 'a'"):
         selectors.parse_fields("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (r"a=b\x", r"invalid field selector: invalid escape sequence: \x"),
+        ("a=b\\", "invalid field selector: invalid escape sequence: \\"),
+        ("a=b=c", "invalid field selector: unescaped character in value: ="),
+    ],
+)
+def test_a_field_value_is_escaped_or_refused(text, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        selectors.parse_fields(text)
+
+
+def test_an_escaped_field_value_is_what_it_stands_for():
+    assert selectors.parse_fields(r"a=b\,c\=d\\").requirements == (("a", "=", "b,c=d\\"),)

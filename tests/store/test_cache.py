@@ -155,7 +155,7 @@ async def test_a_page_of_a_compacted_revision_is_410(cached: Fixture) -> None:
 @pytest.mark.parametrize("token", ["?", "e30", "bm90IGpzb24", continue_token(0, "x"), continue_token(5, "")])
 async def test_a_broken_continue_token_is_400(cached: Fixture, token: str) -> None:
     error = await refused(cached.maps.list(limit=1, continue_=token))
-    assert error.code == 400 and error.message.startswith("continue key is not valid")
+    assert error.code == 400 and error.message.startswith("invalid continue token: continue key is not valid")
 
 
 async def test_continue_and_resource_version_exclude_each_other(cached: Fixture) -> None:

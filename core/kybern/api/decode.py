@@ -25,7 +25,7 @@ from kybern.api.time import parse_time
 
 T = TypeVar("T")
 
-__all__ = ["lenient", "read", "strict_error"]
+__all__ = ["json_problem", "lenient", "read", "strict_error", "unrecognized"]
 
 _SCHEMES = {
     "apiextensions.k8s.io": "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
@@ -34,6 +34,7 @@ _SCHEMES = {
 _LEGACY_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 """Where upstream's three servers register their types; part of an error text."""
 _SNIPPET = 30
+_TOO_DEEP = "exceeded max depth"
 _DEEPEST = 500
 _LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
@@ -125,7 +126,18 @@ def _parse(cls: type[Any], data: bytes) -> Any:
     except json.JSONDecodeError as e:
         _unrecognized(cls, _syntax_error(e), data)
     except RecursionError:
-        _unrecognized(cls, "exceeded max depth", data)
+        _unrecognized(cls, _TOO_DEEP, data)
+
+
+def json_problem(data: bytes) -> str:
+    """Why bytes are no JSON."""
+    try:
+        json.loads(data.decode("utf-8", "replace"), parse_constant=_no_constant)
+    except json.JSONDecodeError as e:
+        return _syntax_error(e)
+    except RecursionError:
+        return _TOO_DEEP
+    return "invalid UTF-8 in string"
 
 
 def _syntax_error(e: json.JSONDecodeError) -> str:
@@ -146,12 +158,15 @@ def _syntax_error(e: json.JSONDecodeError) -> str:
 
 
 def _unrecognized(cls: type[Any], why: str, data: bytes) -> NoReturn:
-    text = data.decode("utf-8", "replace")
-    snippet = f"{text[:_SNIPPET]} ..." if len(text) > _SNIPPET else text
-    raise StatusError.bad_request(
-        f"the object provided is unrecognized (must be of type {cls.__name__}): "
-        f"couldn't get version/kind; json parse error: {why} ({snippet})"
-    )
+    raise unrecognized(cls.__name__, f"couldn't get version/kind; json parse error: {why}", data)
+
+
+def unrecognized(kind: str, why: str, data: bytes) -> StatusError:
+    """400 for a body of which not even the kind can be read; it says how the body begins."""
+    start = data[:_SNIPPET]
+    text = start.decode("utf-8", "replace") if data[:1] == b"{" else start.hex()
+    text = text + " ..." if len(data) > _SNIPPET else text or "<empty>"
+    return StatusError.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why} ({text})")
 
 
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'

@@ -107,6 +107,8 @@ class Selector:
 EVERYTHING = Selector()
 NOTHING = Selector(none=True)
 
+_NO_VALUE = ("=", "==", "!=", "!", "<", ">", "(", ")")
+_NO_KEY = ("", ",", *(token for token in _NO_VALUE if token != "!"))
 _TOKEN = re.compile(r"\s*(?:(?P<op>==|!=|[=!<>(),])|(?P<word>[^\s=!<>(),]+))")
 
 
@@ -114,16 +116,7 @@ class _Parser:
     """Recursive descent over `requirement (, requirement)*`."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens: list[str] = []
-        at = 0
-        stripped = text.rstrip()
-        while at < len(stripped):
-            found = _TOKEN.match(stripped, at)
-            if not found:
-                raise ValueError(f"unable to parse requirement: found '{stripped[at:]}', expected: identifier")
-            self.tokens.append(found["op"] or found["word"])
-            at = found.end()
+        self.tokens = [found["op"] or found["word"] for found in _TOKEN.finditer(text)]
         self.at = 0
 
     def peek(self) -> str:
@@ -136,17 +129,24 @@ class _Parser:
 
     def parse(self) -> Selector:
         requirements: list[Requirement] = []
-        if not self.tokens:
-            return EVERYTHING
-        while True:
-            requirements.append(self.requirement())
+        while self.peek():
+            requirements.append(self.term())
             token = self.take()
             if not token:
-                return Selector(tuple(requirements))
+                break
             if token != ",":
                 raise ValueError(f"found '{token}', expected: ',' or 'end of string'")
-            if self.peek() in ("", ","):
+            if self.peek() in _NO_KEY:
                 raise ValueError(f"found '{self.peek()}', expected: identifier after ','")
+        return Selector(tuple(requirements)) if requirements else EVERYTHING
+
+    def term(self) -> Requirement:
+        if self.peek() in _NO_KEY:
+            raise ValueError(f"found '{self.peek()}', expected: !, identifier, or 'end of string'")
+        try:
+            return self.requirement()
+        except ValueError as error:
+            raise ValueError(f"unable to parse requirement: {error}") from None
 
     def requirement(self) -> Requirement:
         if self.peek() == "!":
@@ -160,7 +160,7 @@ class _Parser:
             return Requirement(key, operator, self.values(key))
         if operator in ("=", "==", "!="):
             value = self.single()
-            _check_value(key, value)
+            _check_values(key, [value])
             return Requirement(key, "notin" if operator == "!=" else "in", (value,))
         if operator in ("<", ">"):
             value = self.single()
@@ -170,12 +170,12 @@ class _Parser:
                     "for 'Gt', 'Lt' operators, the value must be an integer"
                 )
             return Requirement(key, "gt" if operator == ">" else "lt", (value,))
-        raise ValueError(f"unable to parse requirement: found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+        raise ValueError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
     def key(self) -> str:
         key = self.take()
-        if not key or not re.match(r"[^=!<>(),]", key):
-            raise ValueError(f"unable to parse requirement: found '{key}', expected: !, identifier, or 'end of string'")
+        if key in _NO_KEY or key == "!":
+            raise ValueError(f"found '{key}', expected: identifier")
         _check_key(key)
         return key
 
@@ -183,34 +183,38 @@ class _Parser:
         token = self.peek()
         if token in ("", ","):
             return ""
-        if token in ("=", "==", "!=", "!", "<", ">", "(", ")"):
+        if token in _NO_VALUE:
             raise ValueError(f"found '{token}', expected: identifier")
         return self.take()
 
     def values(self, key: str) -> tuple[str, ...]:
-        if self.take() != "(":
-            found = self.tokens[self.at - 1] if self.at <= len(self.tokens) else ""
-            raise ValueError(f"unable to parse requirement: found '{found}', expected: '('")
+        opening = self.take()
+        if opening != "(":
+            raise ValueError(f"found '{opening}' expected: '('")
+        values = sorted(set(self.listed()))
+        _check_values(key, values)
+        return tuple(values)
+
+    def listed(self) -> list[str]:
+        """What is between parentheses; nothing before or after a comma is an empty value."""
         values: list[str] = []
+        if self.peek() not in ("", ",", ")") and self.peek() in _NO_VALUE:
+            raise ValueError(f"found '{self.peek()}', expected: ',', ')' or identifier")
         while True:
             token = self.take()
             if token == ")":
-                values.append("")
-                break
+                return [*values, ""]
             if token == ",":
                 values.append("")
                 continue
-            if not token or token in ("=", "==", "!=", "!", "<", ">", "("):
+            if not token or token in _NO_VALUE:
                 raise ValueError(f"found '{token}', expected: ',', or identifier")
             values.append(token)
             after = self.take()
             if after == ")":
-                break
+                return values
             if after != ",":
                 raise ValueError(f"found '{after}', expected: ',' or ')'")
-        for value in values:
-            _check_value(key, value)
-        return tuple(dict.fromkeys(values))
 
 
 def _check_key(key: str) -> None:
@@ -221,14 +225,17 @@ def _check_key(key: str) -> None:
     if not good:
         from kybern.api.validation.names import qualified_name
 
-        raise ValueError(f"key: Invalid value: {go_quote(key)}: {'; '.join(qualified_name(key))}")
+        raise ValueError(f"<nil>: Invalid value: {go_quote(key)}: {'; '.join(qualified_name(key))}")
 
 
-def _check_value(key: str, value: str) -> None:
-    if value and (len(value) > 63 or not _QUALIFIED.match(value)):
-        from kybern.api.validation.names import label_value
+def _check_values(key: str, values: list[str]) -> None:
+    bad = [(i, v) for i, v in enumerate(values) if v and (len(v) > 63 or not _QUALIFIED.match(v))]
+    if not bad:
+        return
+    from kybern.api.validation.names import label_value
 
-        raise ValueError(f"values[0][{key}]: Invalid value: {go_quote(value)}: {'; '.join(label_value(value))}")
+    texts = [f"values[{i}][{key}]: Invalid value: {go_quote(v)}: {'; '.join(label_value(v))}" for i, v in bad]
+    raise ValueError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
 
 
 @lru_cache(maxsize=1024)
@@ -286,6 +293,14 @@ def parse_fields(text: str) -> FieldSelector:
         found = re.match(r"([^=!\\]+)(!=|==|=)(.*)\Z", term.strip(), re.DOTALL)
         if not found:
             raise ValueError(f"invalid selector: '{text}'; can't understand '{term}'")
-        value = re.sub(r"\\([\\,=])", r"\1", found[3])
-        requirements.append((found[1], "!=" if found[2] == "!=" else "=", value))
+        requirements.append((found[1], "!=" if found[2] == "!=" else "=", _unescaped(found[3])))
     return FieldSelector(tuple(requirements))
+
+
+def _unescaped(value: str) -> str:
+    """A field's value as meant: backslash, comma and equals sign are written with a backslash before them."""
+    if bad := re.search(r"\\(?:[^\\,=]|\Z)", re.sub(r"\\[\\,=]", "", value), re.DOTALL):
+        raise ValueError(f"invalid field selector: invalid escape sequence: {bad[0]}")
+    if "=" in re.sub(r"\\[\\,=]", "", value):
+        raise ValueError("invalid field selector: unescaped character in value: =")
+    return re.sub(r"\\([\\,=])", r"\1", value)

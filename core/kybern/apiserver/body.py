@@ -15,7 +15,7 @@ from kybern.api.errors import StatusError
 from kybern.api.kind import Kind
 from kybern.apiserver.request import Request
 
-__all__ = ["LIMIT", "json_of_yaml", "media_type", "object_from", "plain_json", "plain_yaml", "read_object", "too_large"]
+__all__ = ["LIMIT", "json_of_yaml", "media_type", "object_from", "plain_yaml", "read_object", "too_large"]
 
 LIMIT = 3 * 1024 * 1024
 """Bytes that a body may have."""
@@ -45,12 +45,20 @@ async def read_object(request: Request, target: Kind | type[Any], field_validati
         raise unsupported()
     data = await request.body()
     if kind in _YAML:
-        data = await json_of_yaml(data)
+        data = await _from_yaml(data, target)
     elif kind == _PROTOBUF:
         data = msgspec.json.encode(_plain_protobuf(data, target))
     if b"meta.k8s.io/" in data:
         data = _in_every_group(data)
     return object_from(data, target, field_validation, request.warnings)
+
+
+async def _from_yaml(data: bytes, target: Kind | type[Any]) -> bytes:
+    try:
+        return await json_of_yaml(data)
+    except StatusError as error:
+        kind = target.kind if isinstance(target, Kind) else target.__name__
+        raise decode.unrecognized(kind, error.message, data) from None
 
 
 def _in_every_group(data: bytes) -> bytes:
@@ -88,14 +96,6 @@ def _plain_protobuf(data: bytes, target: Kind | type[Any]) -> dict[str, Any]:
     if plain is None:
         raise unsupported()
     return plain
-
-
-def plain_json(data: bytes) -> Any:
-    """JSON as plain data; StatusError 400."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise StatusError.bad_request(f"error decoding body: {error}") from None
 
 
 async def json_of_yaml(data: bytes) -> bytes:
@@ -149,6 +149,6 @@ def unsupported() -> StatusError:
     return StatusError(
         415, "UnsupportedMediaType",
         "the body of the request was in an unknown format - "
-        "accepted media types include: application/json, application/yaml",
+        "accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         {},
     )  # fmt: skip

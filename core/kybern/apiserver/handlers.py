@@ -81,9 +81,9 @@ class Handlers:
         try:
             watcher = await read.watch(resource, operation(request), options)
         except StatusError as error:
-            if error.code != 410:
+            if error.code not in (410, 504):
                 raise
-            # As upstream: what is gone is told in the stream, where a watch that falls behind is told it too.
+            # As upstream: what is gone, or still to come, is told in the stream, as to a watch that falls behind.
             return Response(200, error_line(error))
         return WatchAnswer(watcher, encoder, self.backend.clock, options.timeout)
 

@@ -109,38 +109,39 @@ def list_options(query: Query, *, watch: bool = False) -> ListOptions:
 
 
 def _check_list(options: ListOptions, errors: Errors) -> None:
-    match = options.match
+    if options.match:
+        _check_match(options, options.match, errors)
     if options.send_initial_events is not None:
         errors.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
-    if not match:
-        return
+
+
+def _check_match(options: ListOptions, match: str, errors: Errors) -> None:
     if not options.resource_version:
         errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")
     if options.continue_:
         errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
     if match not in ("Exact", "NotOlderThan"):
-        errors.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan"])
+        errors.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""])
     if match == "Exact" and options.resource_version == "0":
-        errors.forbidden("resourceVersionMatch", 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+        errors.forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
 
 
 def _check_watch(options: ListOptions, errors: Errors) -> None:
     match, initial = options.match, options.send_initial_events
-    if match and initial is None:
+    if initial is not None and match != "NotOlderThan":
+        errors.forbidden(
+            "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        )
+    if not match:
+        return
+    if initial is None:
         errors.forbidden(
             "resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         )
-    if initial is None:
-        return
     if match != "NotOlderThan":
-        errors.forbidden(
-            "resourceVersionMatch",
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        )
-        if match:
-            errors.not_supported("resourceVersionMatch", match, ["NotOlderThan"])
-    if initial and not options.bookmarks:
-        errors.forbidden("sendInitialEvents", "sendInitialEvents requires allowWatchBookmarks")
+        errors.not_supported("resourceVersionMatch", match, ["NotOlderThan"])
+    if options.continue_:
+        errors.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
 
 
 def predicate(kind: Kind, labels: str, fields: str) -> tuple[Predicate | None, str, str]:

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from kybern.api import schema, types
+from kybern.api.decode import json_problem
 from kybern.api.errors import StatusError
 from kybern.api.field import Errors
 from kybern.api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
 from kybern.api.patch.strategic import PatchField, PatchSchema
-from kybern.apiserver.body import media_type, object_from, plain_json, plain_yaml
+from kybern.api.patch.words import not_an_object
+from kybern.apiserver.body import media_type, object_from, plain_yaml
 from kybern.apiserver.options import WriteOptions
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource
@@ -64,9 +66,9 @@ async def change_of(request: Request, struct: type[Any], field_validation: str) 
 def plain_patch(data: bytes) -> Any:
     """The body as plain data."""
     try:
-        return plain_json(data)
-    except StatusError as error:
-        raise StatusError.bad_request(error.message.replace("error decoding body", "error decoding patch")) from None
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise StatusError.bad_request(f"error decoding patch: {json_problem(data)}") from None
 
 
 def patch_change(kind: str, data: bytes, struct: type[Any], field_validation: str, warnings: list[str]) -> Change:
@@ -88,11 +90,10 @@ def patch_change(kind: str, data: bytes, struct: type[Any], field_validation: st
 def _apply(kind: str, target: Any, patch: Any, definition: str) -> Any:
     if kind == _JSON:
         return apply_json_patch(target, patch)
-    if not isinstance(patch, dict):
-        raise StatusError.bad_request(
-            "error decoding patch: json: cannot unmarshal value into Go value of type map[string]interface {}"
-        )
     if kind == _MERGE:
+        if not isinstance(patch, dict):
+            unreadable = f"error decoding patch: {not_an_object(patch)}"
+            raise StatusError.bad_request(unreadable if patch is not None else "Invalid JSON Patch")
         return apply_merge_patch(target, patch)
     return apply_strategic_patch(target, patch, _schema(definition))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 import attrs
 import msgspec
@@ -59,16 +60,29 @@ def continue_token(revision: int, start: str) -> str:
 def _read_token(text: str) -> _Token:
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        raise _bad_token(f"illegal base64 data at input byte {_undecodable(text)}") from None
+    try:
         token = msgspec.json.decode(data, type=_Token)
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise StatusError.bad_request(f"continue key is not valid: {error}") from None
+    except (ValueError, msgspec.DecodeError) as error:
+        raise _bad_token(str(error)) from None
     if token.v != TOKEN_VERSION:
-        raise StatusError.bad_request(
-            f'continue key is not valid: server does not recognize this encoded version "{token.v}"'
-        )
-    if not token.start or token.rv <= 0:
-        raise StatusError.bad_request("continue key is not valid: incorrect encoded start resourceVersion")
+        raise _bad_token("server does not recognize this encoded version")
+    if token.rv <= 0:
+        raise _bad_token(f"incorrect encoded start resourceVersion (version {TOKEN_VERSION})")
+    if not token.start:
+        raise _bad_token(f"encoded start key empty (version {TOKEN_VERSION})")
     return token
+
+
+def _undecodable(text: str) -> int:
+    good = re.match(r"[A-Za-z0-9_-]*", text)
+    at = good.end() if good else 0
+    return at if at < len(text) else at - at % 4
+
+
+def _bad_token(why: str) -> StatusError:
+    return StatusError.bad_request(f"invalid continue token: continue key is not valid: {why}")
 
 
 def wanted(resource_version: str, match: str, limit: int, continue_: str) -> Wanted:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from kybern.api.errors import StatusError
+from kybern.api.patch.words import go_type
 
 __all__ = ["MAX_COPIED", "MAX_OPERATIONS", "apply_json_patch"]
 
@@ -14,7 +15,6 @@ MAX_OPERATIONS = 10_000
 MAX_COPIED = 3 * 1024 * 1024
 """Bytes that the copy operations of one patch may add."""
 _KNOWN = ("add", "remove", "replace", "move", "copy", "test")
-_GO_NAMES = {dict: "object", str: "string", bool: "bool", int: "number", float: "number"}
 
 
 def apply_json_patch(target: Any, patch: Any) -> Any:
@@ -22,11 +22,10 @@ def apply_json_patch(target: Any, patch: Any) -> Any:
 
     `target` may be changed even when the patch fails.
     """
+    if patch is None:
+        return target
     if not isinstance(patch, list):
-        given = _GO_NAMES.get(type(patch), "value")
-        raise StatusError.bad_request(
-            f"error decoding patch: json: cannot unmarshal {given} into Go value of type []handlers.jsonPatchOp"
-        )
+        raise _undecodable(patch, "value of type []handlers.jsonPatchOp")
     if len(patch) > MAX_OPERATIONS:
         raise StatusError(
             413,
@@ -34,6 +33,8 @@ def apply_json_patch(target: Any, patch: Any) -> Any:
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}",
             {},
         )
+    for operation in patch:
+        _check_types(operation)
     if not all(_well_formed(operation) for operation in patch):
         raise _unfit()
     return _apply(target, patch)
@@ -71,8 +72,20 @@ def _copied_too_much(size: int) -> StatusError:
     return StatusError(413, "RequestEntityTooLarge", f"Unable to complete the copy, {text}", {})
 
 
+def _check_types(operation: Any) -> None:
+    if not isinstance(operation, dict | None):
+        raise _undecodable(operation, "value of type handlers.jsonPatchOp")
+    for name in ("op", "path", "from"):
+        if operation and not isinstance(operation.get(name), str | None):
+            raise _undecodable(operation[name], f"struct field jsonPatchOp.{name} of type string")
+
+
+def _undecodable(given: Any, where: str) -> StatusError:
+    return StatusError.bad_request(f"error decoding patch: json: cannot unmarshal {go_type(given)} into Go {where}")
+
+
 def _well_formed(operation: Any) -> bool:
-    if not isinstance(operation, dict) or operation.get("op") not in _KNOWN:
+    if not operation or operation.get("op") not in _KNOWN:
         return False
     pointers = [operation.get("path")] + ([operation.get("from")] if operation["op"] in ("move", "copy") else [])
     return all(isinstance(p, str) and (not p or p.startswith("/")) for p in pointers)

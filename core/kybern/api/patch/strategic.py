@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from kybern.api.errors import StatusError
+from kybern.api.patch.words import go_value, not_an_object
 
 __all__ = ["PatchField", "PatchSchema", "apply_strategic_patch"]
 
@@ -43,8 +44,10 @@ class PatchSchema(Protocol):
 
 def apply_strategic_patch(target: dict[str, Any], patch: Any, schema: PatchSchema | None) -> dict[str, Any]:
     """The target with the patch merged in. `target` may be changed, also when the patch is refused (400)."""
+    if patch is None:
+        return target
     if not isinstance(patch, dict):
-        raise StatusError.bad_request("error decoding patch: a strategic merge patch must be an object")
+        raise StatusError.bad_request(not_an_object(patch))
     return _merge_map(target, patch, schema)
 
 
@@ -55,9 +58,12 @@ def _merge_map(target: dict[str, Any], patch: dict[str, Any], schema: PatchSchem
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise StatusError.bad_request(f"unknown patch type found: {directive}")
+        raise StatusError.bad_request(f"unknown patch type: {go_value(directive)} in map: {go_value(patch)}")
     if _RETAIN in patch:
         _retain_keys(target, patch)
+    for key in patch:
+        if key.startswith(_ORDER):
+            _check_order(patch, key, schema)
     for key, value in patch.items():
         if key not in (_PATCH, _RETAIN) and not key.startswith(_ORDER):
             _merge_key(target, patch, key, value, schema)
@@ -67,13 +73,27 @@ def _merge_map(target: dict[str, Any], patch: dict[str, Any], schema: PatchSchem
     return target
 
 
+def _check_order(patch: dict[str, Any], key: str, schema: PatchSchema | None) -> None:
+    """What the patch sets comes in the order that it asks for."""
+    order, items = patch[key], patch.get(key[len(_ORDER) :])
+    if not isinstance(order, list) or not (items is None or isinstance(items, list)):
+        raise StatusError.bad_request("invalid patch format of setElementOrder list")
+    field = schema.field(key[len(_ORDER) :]) if schema is not None else None
+    if not order or not items or field is None:
+        return
+    identity = _identity(field.merge_key)
+    rest = iter([identity(item) for item in order])
+    kept = [i for i in items if not (isinstance(i, dict) and _PATCH in i)]
+    if not all(identity(item) in rest for item in kept):
+        text = f"{go_value(items)}\n doesn't match $setElementOrder list:\n{go_value(order)}\n"
+        raise StatusError.bad_request(f"The order in patch list:\n{text}")
+
+
 def _retain_keys(target: dict[str, Any], patch: dict[str, Any]) -> None:
     kept = patch[_RETAIN]
     plain = [k for k in patch if not k.startswith("$")]
     if not isinstance(kept, list) or any(patch[k] is not None and k not in kept for k in plain):
-        raise StatusError.bad_request(
-            "invalid patch format of retainKeys: every field that the patch sets must be retained"
-        )
+        raise StatusError.bad_request("invalid patch format of retainKeys")
     for key in [k for k in target if k not in kept]:
         del target[key]
 
@@ -122,9 +142,7 @@ def _merge_list(target: list[Any], patch: list[Any], field: PatchField, order: A
 def _merge_objects(target: list[Any], patch: list[Any], field: PatchField) -> list[Any]:
     key = field.merge_key
     if not all(isinstance(item, dict) for item in patch):
-        raise StatusError.bad_request(
-            f"error in strategic merge patch: every item of a list merged by {key!r} must be an object"
-        )
+        raise StatusError.bad_request(f"list element types are not identical: {go_value([target, patch])}")
     if any(item.get(_PATCH) == "replace" for item in patch):
         return [item for item in patch if item.get(_PATCH) != "replace"]
     # By key, so that long lists do not cost the square of their length; items without a key keep a place of their own.
@@ -134,7 +152,7 @@ def _merge_objects(target: list[Any], patch: list[Any], field: PatchField) -> li
         merged.setdefault(_token(item[key]) if known else place, []).append(item)
     for item in patch:
         if key not in item:
-            raise StatusError.bad_request(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+            raise StatusError.bad_request(f"map: {go_value(item)} does not contain declared merge key: {key}")
         _merge_object(merged, _token(item[key]), item, field)
     return [item for items in merged.values() for item in items]
 
@@ -153,10 +171,6 @@ def _token(value: Any) -> tuple[str, Any]:
     if value is None or isinstance(value, str | int | float):
         return type(value).__name__, value
     return "json", msgspec.json.encode(value, order="sorted")
-
-
-def _go_map(item: dict[str, Any]) -> str:
-    return "map[" + " ".join(f"{k}:{item[k]}" for k in sorted(item)) + "]"
 
 
 def _identity(merge_key: str) -> Callable[[Any], Any]:

@@ -58,6 +58,7 @@ def _gone(resource: Resource, op: Operation, obj: Any) -> StatusError:
 
 def check_identity(metadata: Any, op: Operation, resource: Resource) -> None:
     """The object is the one that the path names; StatusError 400 otherwise."""
+    meta.check_namespace(resource.kind, metadata, op.namespace)
     if not metadata.name:
         raise StatusError.bad_request(
             f"the name of the object ({op.name} based on URL) was undeterminable: name must be provided"
@@ -65,11 +66,6 @@ def check_identity(metadata: Any, op: Operation, resource: Resource) -> None:
     if metadata.name != op.name:
         raise StatusError.bad_request(
             f"the name of the object ({metadata.name}) does not match the name on the URL ({op.name})"
-        )
-    if resource.kind.namespaced and metadata.namespace and metadata.namespace != op.namespace:
-        raise StatusError.bad_request(
-            f"the namespace of the object ({metadata.namespace}) does not match "
-            f"the namespace on the request ({op.namespace})"
         )
 
 
@@ -83,6 +79,8 @@ async def update(
     for left in reversed(range(_PATCH_TRIES)):
         item = resource.item(op.namespace, op.name)
         new = change(resource.object(item))
+        if blind:
+            check_identity(new.metadata, op, resource)
         named_revision = bool(new.metadata.resourceVersion)
         _check_preconditions(resource, op, new.metadata, item, blind)
         try:
