@@ -1,4 +1,4 @@
-"""ResourceClaim, ResourceClaimTemplate, DeviceClass, ResourceSlice."""
+"""ResourceClaim, ResourceClaimTemplate, DeviceClass, ResourceSlice, DeviceTaintRule."""
 
 from __future__ import annotations
 
@@ -215,6 +215,30 @@ PLACE = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSe
         ),
         ({"spec.devices.0.nodeName": "node-2"}, "spec.devices[0]: Invalid value: null: `nodeName`, `nodeSelector`"),
         (
+            {"spec.devices.0.attributes.model": {"version": "1.2"}},
+            'spec.devices[0].attributes[model].version: Invalid value: "1.2": must be a string compatible with semver.org',
+        ),
+        (
+            {"spec.devices.0.capacity.mem.requestPolicy": {"default": "1Gi"}},
+            "spec.devices[0].capacity[mem].requestPolicy: Forbidden: allowMultipleAllocations must be true",
+        ),
+        (
+            {"spec.devices.0.bindingConditions": ["Ready"]},
+            "spec.devices[0].bindingFailureConditions: Invalid value: [",
+        ),
+        (
+            {"spec.devices.0.consumesCounters": [{"counterSet": "", "counters": {"a": {"value": "1"}}}]},
+            "spec.devices[0].consumesCounters[0].counterSet: Required value",
+        ),
+        (
+            {"spec.devices.0.consumesCounters": [{"counterSet": "c"}]},
+            "spec.devices[0].consumesCounters[0].counters: Required value",
+        ),
+        (
+            {"spec.devices": [{"name": f"d{i}", "taints": [{"key": "a", "effect": "None"}]} for i in range(65)]},
+            "spec.devices: Too many: 65: must have at most 64 items",
+        ),
+        (
             {"spec.sharedCounters": [{"name": "c"}]},
             'spec: Invalid value: "": only one of `sharedCounters` or `devices`',
         ),
@@ -247,3 +271,68 @@ def test_class_rules(spec: dict[str, Any], complaint: str | None) -> None:
     assert [c for c in found if complaint is None or not c.startswith(complaint)] == [] and bool(found) == bool(
         complaint
     )
+
+
+@pytest.mark.parametrize(
+    ("policy", "complaint"),
+    [
+        ({"validValues": ["1Gi"]}, ".default: Required value: required when validValues is defined"),
+        ({"validValues": ["1Gi"], "default": "2Gi"}, '.validValues: Invalid value: "2Gi": default value is not valid'),
+        ({"validValues": ["2Gi", "1Gi"], "default": "1Gi"}, '.validValues[1]: Invalid value: "1Gi": values must be'),
+        ({"validValues": ["20Gi"], "default": "20Gi"}, '.validValues[0]: Invalid value: "20Gi": option is larger than'),
+        ({"validValues": ["1Gi"], "validRange": {}, "default": "1Gi"}, ": Forbidden: exactly one policy can be"),
+        (
+            {"validRange": {"min": "2Gi"}, "default": "1Gi"},
+            '.validRange.default: Invalid value: "1Gi": default is less',
+        ),
+        (
+            {"validRange": {"min": "1Gi", "max": "11Gi"}, "default": "1Gi"},
+            '.validRange.max: Invalid value: "11Gi": max',
+        ),
+        (
+            {"validRange": {"min": "1Gi", "step": "2Gi", "max": "4Gi"}, "default": "1Gi"},
+            '.validRange.step: Invalid value: "4Gi": value is not a multiple of a given step (2Gi) from (1Gi)',
+        ),
+        ({"validRange": {"min": "1Gi", "step": "2Gi", "max": "5Gi"}, "default": "3Gi"}, None),
+        ({"validValues": ["1Gi", "4Gi"], "default": "4Gi"}, None),
+        ({"default": "1Gi"}, None),
+    ],
+)
+def test_request_policy_rules(policy: dict[str, Any], complaint: str | None) -> None:
+    device = {"name": "d", "allowMultipleAllocations": True}
+    device["capacity"] = {"mem": {"value": "10Gi", "requestPolicy": policy}}
+    found = complaints(kind("ResourceSlice"), changed(SLICE, {"spec.devices": [device]}))
+    if complaint is None:
+        assert found == []
+    else:
+        assert any(c.startswith(f"spec.devices[0].capacity[mem].requestPolicy{complaint}") for c in found), found
+
+
+TAINT_RULE = plain("DeviceTaintRule", spec={"taint": {"key": "sick", "effect": "NoExecute"}, "deviceSelector": {}})
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"spec.taint.effect": "PreferNoSchedule"}, 'spec.taint.effect: Unsupported value: "PreferNoSchedule"'),
+        ({"spec.taint.key": "a b"}, 'spec.taint.key: Invalid value: "a b"'),
+        ({"spec.deviceSelector.driver": "a b"}, 'spec.deviceSelector.driver: Invalid value: "a b"'),
+        ({"spec.deviceSelector.pool": ""}, "spec.deviceSelector.pool: Required value"),
+        ({"spec.deviceSelector.device": "A"}, 'spec.deviceSelector.device: Invalid value: "A"'),
+    ],
+)
+def test_taint_rule_rules(change: dict[str, Any], complaint: str) -> None:
+    assert complaints(kind("DeviceTaintRule"), TAINT_RULE) == []
+    found = complaints(kind("DeviceTaintRule"), changed(TAINT_RULE, change))
+    assert any(c.startswith(complaint) for c in found), found
+
+
+def test_a_taint_rule_says_since_when_its_effect_is() -> None:
+    rules = kind("DeviceTaintRule")
+    old = stored(rules, TAINT_RULE)
+    assert old.spec.taint.timeAdded
+    old.spec.taint.timeAdded = "2020-01-01T00:00:00Z"
+    same = update(rules, old, {"spec.taint.value": "very"})[0]
+    assert same.spec.taint.timeAdded == "2020-01-01T00:00:00Z"
+    other = update(rules, old, {"spec.taint.effect": "NoSchedule"})[0]
+    assert other.spec.taint.timeAdded != "2020-01-01T00:00:00Z"

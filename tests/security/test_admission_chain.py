@@ -31,7 +31,7 @@ def test_plugins_are_on_as_upstream_has_them_and_can_be_switched() -> None:
         "NamespaceLifecycle", "LimitRanger", "ServiceAccount", "NodeRestriction", "TaintNodesByCondition",
         "PodSecurity", "Priority",
         "DefaultTolerationSeconds", "DefaultStorageClass", "StorageObjectInUseProtection",
-        "PersistentVolumeClaimResize", "RuntimeClass", "CertificateApproval", "CertificateSigning",
+        "PersistentVolumeClaimResize", "RuntimeClass", "DeviceAdminAccess", "CertificateApproval", "CertificateSigning",
         "CertificateSubjectRestriction", "DefaultIngressClass", "ResourceQuota",
     ]  # fmt: skip
     assert "OwnerReferencesPermissionEnforcement" in names(enable=("OwnerReferencesPermissionEnforcement",))

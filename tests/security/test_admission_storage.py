@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from kybern.api.core import Namespace
 from kybern.api.errors import StatusError
 from kybern.api.networking import IngressClass
 from kybern.api.storage import StorageClass
 from kybern_admission_builtin.claim_resize import PersistentVolumeClaimResize
 from kybern_admission_builtin.default_ingress_class import DefaultIngressClass
 from kybern_admission_builtin.default_storage_class import DefaultStorageClass
+from kybern_admission_builtin.device_admin_access import DeviceAdminAccess
 from kybern_admission_builtin.storage_protection import StorageObjectInUseProtection
 from tests.security.admitting import created
 from tests.security.world import World, admit, plain, request
@@ -92,3 +94,29 @@ async def test_an_ingress_gets_the_default_class() -> None:
     assert (await created(plugin, ingress(ingressClassName="x"))).spec.ingressClassName == "x"
     metadata["annotations"] = {"kubernetes.io/ingress.class": "old"}  # type: ignore[assignment]
     assert (await created(plugin, ingress())).spec.ingressClassName is None
+
+
+async def test_only_claims_in_labelled_namespaces_look_past_other_claims() -> None:
+    world = World()
+    world.add(plain("v1/Namespace", metadata={"name": "a"}))
+    labels = {"resource.kubernetes.io/admin-access": "true"}
+    world.add(plain("v1/Namespace", metadata={"name": "admins", "labels": labels}))
+    plugin = DeviceAdminAccess(world.lookup(Namespace))
+
+    def wanting(namespace: str, *, admin: bool, template: bool = False) -> Any:
+        spec: Any = {
+            "devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c", "adminAccess": admin}}]}
+        }
+        what = "ResourceClaimTemplate" if template else "ResourceClaim"
+        metadata = {"name": "c", "namespace": namespace}
+        return plain(f"resource.k8s.io/v1/{what}", metadata=metadata, spec={"spec": spec} if template else spec)
+
+    for template in (False, True):
+        with pytest.raises(StatusError) as caught:
+            await admit(plugin, request("CREATE", wanting("a", admin=True, template=template)))
+        assert caught.value.code == 422
+        assert (
+            "requires the `resource.kubernetes.io/admin-access: true` label on the containing" in caught.value.message
+        )
+        await admit(plugin, request("CREATE", wanting("a", admin=False, template=template)))
+        await admit(plugin, request("CREATE", wanting("admins", admin=True, template=template)))

@@ -13,6 +13,7 @@ from kybern_admission_builtin.claim_resize import PersistentVolumeClaimResize
 from kybern_admission_builtin.default_ingress_class import DefaultIngressClass
 from kybern_admission_builtin.default_storage_class import DefaultStorageClass
 from kybern_admission_builtin.default_toleration_seconds import DefaultTolerationSeconds
+from kybern_admission_builtin.device_admin_access import DeviceAdminAccess
 from kybern_admission_builtin.limit_ranger import LimitRanger
 from kybern_admission_builtin.namespace_lifecycle import NamespaceLifecycle
 from kybern_admission_builtin.node_restriction import NodeRestriction
@@ -69,6 +70,7 @@ def _all(start: Start, options: Options) -> list[Admission]:
         OwnerReferencesPermissionEnforcement(access, start.registry),
         PersistentVolumeClaimResize(storage_classes),
         RuntimeClass(lookup(node.RuntimeClass)),
+        DeviceAdminAccess(lookup(core.Namespace)),
         certificates.CertificateApproval(access),
         certificates.CertificateSigning(access),
         certificates.CertificateSubjectRestriction(),

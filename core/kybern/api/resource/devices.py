@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from kybern.api.field import Errors, Path
 from kybern.api.resource.claims import each, validate_attribute_name
+from kybern.api.resource.consumption import validate_capacity, validate_counters
 from kybern.api.validation import names
 from kybern.api.validation.labels import validate_label_key
 from kybern.api.validation.selectors import validate_node_selector
 
-__all__ = ["DEVICES_MAX", "validate_device", "validate_location", "validate_taint"]
+__all__ = ["most_devices", "validate_device", "validate_location", "validate_taint"]
 
 DEVICES_MAX = 128
+COMPLEX_DEVICES_MAX = 64
+"""So many when any of them has taints, counters or lists of values."""
+CONSUMPTIONS_MAX = 2
+CONDITIONS_MAX = 4
 DETAILS_MAX = 32
 """Attributes and capacities of one device together."""
 TAINTS_MAX = 16
 TEXT_MAX = 64
 VALUES = ("string", "int", "bool", "version")
+# semver.org, "Is there a suggested regular expression": a release, a pre-release, a build.
+_NUMBER, _PRE, _BUILD = r"(0|[1-9]\d*)", r"(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)", "[0-9a-zA-Z-]+"
+_is_version = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PRE}(\.{_PRE})*)?(\+{_BUILD}(\.{_BUILD})*)?", re.ASCII
+).fullmatch
 EFFECTS = ("NoExecute", "NoSchedule", "None")
 ONLY_PER_DEVICE = (
     "`nodeName`, `nodeSelector` and `allNodes` can only be set if `perDeviceNodeSelection` "
@@ -27,6 +39,11 @@ NEED_PER_DEVICE = (
     "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when "
     "`perDeviceNodeSelection` is set to true in the ResourceSlice spec"
 )
+
+
+def most_devices(devices: Sequence[Any]) -> int:
+    """How many devices such a slice may hold."""
+    return COMPLEX_DEVICES_MAX if any(d.taints or d.consumesCounters for d in devices) else DEVICES_MAX
 
 
 def validate_device(device: Any, per_device: bool, errors: Errors, path: Path) -> None:
@@ -40,11 +57,37 @@ def validate_device(device: Any, per_device: bool, errors: Errors, path: Path) -
         at = path.child("attributes").key(name)
         validate_attribute_name(name, errors, at)
         _validate_attribute(attribute, errors, at)
-    for name in capacity:
-        validate_attribute_name(name, errors, path.child("capacity").key(name))
+    for name, amount in capacity.items():
+        at = path.child("capacity").key(name)
+        validate_attribute_name(name, errors, at)
+        validate_capacity(amount, bool(device.allowMultipleAllocations), errors, at)
     for at, taint in each(errors, path.child("taints"), device.taints, TAINTS_MAX):
         validate_taint(taint, errors, at)
+    uses = each(
+        errors, path.child("consumesCounters"), device.consumesCounters, CONSUMPTIONS_MAX, lambda u: u.counterSet
+    )
+    for at, use in uses:
+        validate_counters(use.counterSet, use.counters, errors, at, "counterSet")
     _validate_own_location(device, per_device, errors, path)
+    _validate_binding_conditions(device, errors, path)
+
+
+def _validate_binding_conditions(device: Any, errors: Errors, path: Path) -> None:
+    """Drivers that prepare devices before a pod is bound say both how it went well and how it went wrong."""
+    for field in ("bindingConditions", "bindingFailureConditions"):
+        for at, name in each(errors, path.child(field), getattr(device, field), CONDITIONS_MAX, lambda n: n):
+            validate_label_key(errors, at, name)
+    good, bad = device.bindingConditions or [], device.bindingFailureConditions or []
+    if bad and not good:
+        text = "bindingConditions are required to use bindingFailureConditions"
+        errors.invalid(path.child("bindingConditions"), good, text)
+    if good and not bad:
+        text = "bindingFailureConditions are required to use bindingConditions"
+        errors.invalid(path.child("bindingFailureConditions"), bad, text)
+    for i, name in enumerate(bad):
+        if name in good:
+            text = "bindingFailureConditions must not overlap with bindingConditions"
+            errors.invalid(path.child("bindingFailureConditions").index(i), name, text)
 
 
 def _validate_attribute(attribute: Any, errors: Errors, path: Path) -> None:
@@ -54,6 +97,8 @@ def _validate_attribute(attribute: Any, errors: Errors, path: Path) -> None:
         errors.invalid(path, shown, "exactly one value must be specified")
         return
     value = getattr(attribute, given[0])
+    if given[0] == "version" and not _is_version(value):
+        errors.invalid(path.child("version"), value, "must be a string compatible with semver.org spec 2.0.0")
     if given[0] in ("string", "version") and len(value.encode()) > TEXT_MAX:
         errors.too_long(path.child(given[0]), TEXT_MAX)
 

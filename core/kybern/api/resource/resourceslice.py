@@ -9,10 +9,10 @@ from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, WriteContext
 from kybern.api.lifecycle import spec_changed
 from kybern.api.resource.claims import each, validate_pool_name
-from kybern.api.resource.devices import DEVICES_MAX, validate_device, validate_location
+from kybern.api.resource.consumption import validate_counters
+from kybern.api.resource.devices import most_devices, validate_device, validate_location
 from kybern.api.table import AGE, NAME, age
 from kybern.api.time import format_time
-from kybern.api.validation import names
 from kybern.api.validation.metadata import validate_immutable
 
 COUNTER_SETS_MAX = 8
@@ -41,11 +41,13 @@ def validate(obj: Any, errors: Errors) -> None:
         errors.invalid(SPEC, f"{{{', '.join(given)}}}", f"{ONE_PLACE}, but multiple fields are set")
     if spec.sharedCounters is not None and spec.devices is not None:
         errors.invalid(SPEC, "", "only one of `sharedCounters` or `devices` is allowed")
-    for at, device in each(errors, SPEC.child("devices"), spec.devices, DEVICES_MAX, lambda d: d.name):
+    for at, device in each(
+        errors, SPEC.child("devices"), spec.devices, most_devices(spec.devices or ()), lambda d: d.name
+    ):
         validate_device(device, bool(spec.perDeviceNodeSelection), errors, at)
     counters = each(errors, SPEC.child("sharedCounters"), spec.sharedCounters, COUNTER_SETS_MAX, lambda c: c.name)
     for at, counter_set in counters:
-        _validate_counters(counter_set, errors, at)
+        validate_counters(counter_set.name, counter_set.counters, errors, at)
 
 
 def _validate_pool(pool: Any, errors: Errors, path: Path) -> None:
@@ -54,17 +56,6 @@ def _validate_pool(pool: Any, errors: Errors, path: Path) -> None:
         errors.invalid(path.child("resourceSliceCount"), pool.resourceSliceCount, "must be greater than zero")
     if pool.generation < 0:
         errors.invalid(path.child("generation"), pool.generation, "must be greater than or equal to zero")
-
-
-def _validate_counters(counter_set: Any, errors: Errors, path: Path) -> None:
-    if not counter_set.name:
-        errors.required(path.child("name"))
-    else:
-        names.add_all(errors, path.child("name"), counter_set.name, names.dns1123_label(counter_set.name))
-    if not counter_set.counters:
-        errors.required(path.child("counters"))
-    for name in counter_set.counters or ():
-        names.add_all(errors, path.child("counters").key(name), name, names.dns1123_label(name))
 
 
 def validate_update(new: Any, old: Any, errors: Errors) -> None:
