@@ -14,7 +14,7 @@ from kybern.client.interface import Client
 
 K = TypeVar("K")
 
-__all__ = ["claim", "controller_of", "controller_reference", "is_controlled_by", "label_test"]
+__all__ = ["claim", "controller_of", "controller_reference", "is_controlled_by", "label_test", "selector_text"]
 
 
 def controller_of(obj: Any) -> Any | None:
@@ -39,6 +39,19 @@ def label_test(selector: Any) -> Callable[[Any], bool]:
         return selectors.from_label_selector(selector).matches
     wanted = selector.matchLabels.items()
     return lambda labels: bool(labels) and wanted <= labels.items()
+
+
+def selector_text(selector: Any) -> str:
+    """A LabelSelector as upstream's Events and conditions print it: as a Go value."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.matchLabels or {}).items()))
+    wanted = "".join(
+        f"LabelSelectorRequirement{{Key:{e.key},Operator:{e.operator},Values:[{' '.join(e.values or ())}],}},"
+        for e in selector.matchExpressions or ()
+    )
+    expressions = f"MatchExpressions:[]LabelSelectorRequirement{{{wanted}}}"
+    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},{expressions},}}"
 
 
 def controller_reference(owner: Any) -> Any:

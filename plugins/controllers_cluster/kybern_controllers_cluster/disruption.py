@@ -18,7 +18,7 @@ from kybern.api.time import format_time, parse_time
 from kybern.client.discovery import Resource, served
 from kybern.client.framing import status_error
 from kybern.reconcile.interface import Context, Controller, Informer, Key, Result
-from kybern.reconcile.owners import controller_of
+from kybern.reconcile.owners import controller_of, selector_text
 from kybern.reconcile.pods import is_ready, pod_condition
 
 DELETION_TIMEOUT = 120.0
@@ -131,10 +131,10 @@ class DisruptionController(Controller):
         except UnknownScale as error:
             text = f"Failed to calculate the number of expected pods: {error}"
             self.events.event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
-            await self._write(budget, None, disrupted, str(error))
+            await self._write_failure(budget, str(error))
             raise
         numbers = Budget(expected, desired_healthy(budget, expected), count_healthy(pods, disrupted))
-        await self._write(budget, numbers, disrupted, "")
+        await self._write(budget, numbers, disrupted)
         ends = [parse_time(since) + DELETION_TIMEOUT - now for since in disrupted.values()]
         return Result(max(0.0, min(ends)) + 1.0) if ends else None
 
@@ -146,15 +146,26 @@ class DisruptionController(Controller):
         """The pods there are when a plain number must stay; else the sum of what their controllers want."""
         spec = budget.spec
         if spec.maxUnavailable is None and not isinstance(spec.minAvailable, str):
-            return len(pods)
-        references = {r.uid: r for pod in pods if (r := controller_of(pod)) is not None}
-        if any(controller_of(pod) is None for pod in pods):
+            return len(pods) if spec.minAvailable is not None else 0
+        scales: dict[str, int] = {}
+        known: set[str] = set()
+        unmanaged = False
+        for pod in pods:
+            reference = controller_of(pod)
+            unmanaged = unmanaged or reference is None
+            if reference is None or reference.uid in known:
+                continue
+            known.add(reference.uid)
+            found = await self._scale(budget.metadata.namespace, reference)
+            if found is None:
+                raise UnknownScale(f'found no controllers for pod "{pod.metadata.name}"')
+            scales.update([found])
+        if unmanaged:
             self._tell_unmanaged(budget)
-        scales = dict([await self._scale(budget.metadata.namespace, r) for r in references.values()])
         return sum(scales.values())
 
     def _tell_unmanaged(self, budget: Any) -> None:
-        selector = selectors.from_label_selector(budget.spec.selector)
+        selector = selector_text(budget.spec.selector)
         text = (
             f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. "
             "As a result, the status of the PDB cannot be calculated correctly, which may result in undefined "
@@ -162,24 +173,26 @@ class DisruptionController(Controller):
         )
         self.events.event(budget, "Warning", "UnmanagedPods", text)
 
-    async def _scale(self, namespace: str, reference: Any) -> tuple[str, int]:
+    async def _scale(self, namespace: str, reference: Any) -> tuple[str, int] | None:
         """(uid of the topmost controller that has a scale, the replicas it wants)."""
         group = reference.apiVersion.rpartition("/")[0]
         informer = self.scales.get((group, reference.kind))
         if informer is None:
-            return reference.uid, await self._foreign_scale(namespace, group, reference)
+            return await self._foreign_scale(namespace, reference)
         owner: Any = informer.get(reference.name, namespace)
         if owner is None or owner.metadata.uid != reference.uid:
-            return reference.uid, 0
+            return None
         above = controller_of(owner)
-        if above is not None and above.kind == "Deployment":
-            return await self._scale(namespace, above)
+        if above is not None and above.kind == "Deployment" and (found := await self._scale(namespace, above)):
+            return found
         return reference.uid, 1 if owner.spec.replicas is None else owner.spec.replicas
 
-    async def _foreign_scale(self, namespace: str, group: str, reference: Any) -> int:
+    async def _foreign_scale(self, namespace: str, reference: Any) -> tuple[str, int] | None:
+        """Of a controller of any other kind, by its scale subresource."""
+        group = reference.apiVersion.rpartition("/")[0]
         resource = await self._resource(group, reference.kind)
         if resource is None:
-            raise UnknownScale(f'found no controllers for owner "{reference.kind}/{reference.name}"')
+            raise UnknownScale(f'no matches for kind "{reference.kind}" in version "{reference.apiVersion}"')
         prefix = f"/apis/{group}/{resource.version}" if group else f"/api/{resource.version}"
         path = f"{prefix}/namespaces/{namespace}/{resource.plural}/{reference.name}/scale"
         code, body = await self.client.raw("GET", path)
@@ -187,45 +200,54 @@ class DisruptionController(Controller):
             raise UnknownScale(f"{resource.name} does not implement the scale subresource")
         if code >= 400:
             raise status_error(code, body)
-        return int(msgspec.json.decode(body).get("spec", {}).get("replicas") or 0)
+        scale = msgspec.json.decode(body)
+        if scale.get("metadata", {}).get("uid", reference.uid) != reference.uid:
+            return None
+        return reference.uid, int(scale.get("spec", {}).get("replicas") or 0)
 
     async def _resource(self, group: str, kind: str) -> Resource | None:
         if (group, kind) not in self._resources:
             self._resources = {(r.group, r.kind): r for r in await served(self.client)}
         return self._resources.get((group, kind))
 
-    async def _write(self, budget: Any, numbers: Budget | None, disrupted: dict[str, str], problem: str) -> None:
-        """`numbers` None: they are not known, so that nothing may be evicted."""
+    async def _write(self, budget: Any, numbers: Budget, disrupted: dict[str, str]) -> None:
         changed = types.copy(budget)
         status = changed.status
-        status.disruptionsAllowed = numbers.allowed if numbers else 0
+        status.disruptionsAllowed = numbers.allowed
+        status.currentHealthy, status.desiredHealthy = numbers.healthy, numbers.desired
+        status.expectedPods = numbers.expected
         status.disruptedPods = disrupted or None
         status.observedGeneration = budget.metadata.generation
-        if numbers:
-            status.currentHealthy = numbers.healthy
-            status.desiredHealthy = numbers.desired
-            status.expectedPods = numbers.expected
-        reason = "SyncFailed" if problem else "SufficientPods" if status.disruptionsAllowed else "InsufficientPods"
-        value = "True" if status.disruptionsAllowed else "False"
-        status.conditions = self._conditions(budget, value, reason, problem)
+        allow(status, "SufficientPods" if numbers.allowed else "InsufficientPods", "", self.clock.now())
         if status != budget.status:
             await self.client.update_status(changed)
 
-    def _conditions(self, budget: Any, value: str, reason: str, message: str) -> list[Any]:
-        from kybern.api.meta import Condition
+    async def _write_failure(self, budget: Any, problem: str) -> None:
+        """The numbers are not known, so nothing may be evicted."""
+        changed = types.copy(budget)
+        changed.status.disruptionsAllowed = 0
+        allow(changed.status, "SyncFailed", problem, self.clock.now())
+        if changed.status != budget.status:
+            await self.client.update_status(changed)
 
-        old = budget.status.conditions or []
-        known = next((c for c in old if c.type == "DisruptionAllowed"), None)
-        since = known.lastTransitionTime if known is not None and known.status == value else None
-        made = Condition(
-            type="DisruptionAllowed",
-            status=value,
-            reason=reason,
-            message=message,
-            observedGeneration=budget.metadata.generation,
-            lastTransitionTime=since or format_time(self.clock.now()),
-        )
-        return [*(c for c in old if c.type != "DisruptionAllowed"), made]
+
+def allow(status: Any, reason: str, message: str, now: float) -> None:
+    """Set the condition DisruptionAllowed as `disruptionsAllowed` says."""
+    from kybern.api.meta import Condition
+
+    value = "True" if status.disruptionsAllowed else "False"
+    old = status.conditions or []
+    known = next((c for c in old if c.type == "DisruptionAllowed"), None)
+    since = known.lastTransitionTime if known is not None and known.status == value else None
+    made = Condition(
+        type="DisruptionAllowed",
+        status=value,
+        reason=reason,
+        message=message,
+        observedGeneration=status.observedGeneration,
+        lastTransitionTime=since or format_time(now),
+    )
+    status.conditions = [*(c for c in old if c.type != "DisruptionAllowed"), made]
 
 
 class StaleDisruptionController(Controller):
@@ -268,7 +290,10 @@ def _marked(pod: Any) -> Any | None:
     if pod.metadata.deletionTimestamp or pod.status.phase in ("Succeeded", "Failed"):
         return None
     condition = pod_condition(pod, "DisruptionTarget")
-    return condition if condition is not None and condition.status == "True" else None
+    if condition is None or condition.status != "True":
+        return None
+    # A kubelet that means to end a pod may take as long as it likes.
+    return condition if condition.reason != "TerminationByKubelet" else None
 
 
 def _concerns(old: Any, new: Any) -> bool:

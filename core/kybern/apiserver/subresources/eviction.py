@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from kybern.api import selectors, types
 from kybern.api.errors import StatusError
 from kybern.api.time import format_time
@@ -16,7 +18,7 @@ from kybern.apiserver.options import write_options
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.response import Answer
-from kybern.apiserver.verbs.delete import DeleteOptions, delete
+from kybern.apiserver.verbs.delete import DeleteOptions, check_preconditions, delete
 from kybern.store.cache import Item
 from kybern.store.interface import CompareFailed
 
@@ -24,6 +26,7 @@ __all__ = ["Evictions"]
 
 _TRIES = 10
 _VIOLATION = "Cannot evict pod as it would violate the pod's disruption budget."
+_SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 _NEVER_COUNTED = ("Succeeded", "Failed", "Pending")
 _MOST_DISRUPTED = 2000
 
@@ -50,14 +53,16 @@ class Evictions:
         await self._backend.admission.validate("CREATE", pods.kind, op, eviction, None)
         asked = eviction.deleteOptions
         op.dry_run = op.dry_run or bool(asked is not None and asked.dryRun)
+        options = _delete_options(asked)
+        check_preconditions(pods, op, options, item)
         if not _ignores_budgets(item.object):
             budget = await self._budget_of(item.object)
             if budget is not None:
                 await self._spend(budget, item.object, op)
         if not op.dry_run:
-            await self._note(pods, op)
+            options = await self._note(pods, op, options)
         op.subresource = ""
-        await delete(self._backend, pods, op, _delete_options(asked))
+        await delete(self._backend, pods, op, options)
 
     async def _budget_of(self, pod: Any) -> Item | None:
         resource = self._backend.resources.named("poddisruptionbudgets", "policy")
@@ -67,9 +72,7 @@ class Evictions:
             if selectors.from_label_selector(item.object.spec.selector).matches(pod.metadata.labels)
         ]  # fmt: skip
         if len(found) > 1:
-            raise StatusError.internal(
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-            )
+            raise StatusError(500, "", _SEVERAL)
         return found[0] if found else None
 
     async def _spend(self, budget: Item, pod: Any, op: Operation) -> None:
@@ -88,23 +91,26 @@ class Evictions:
                 return
             except CompareFailed:
                 if not left:
-                    raise StatusError.too_many_requests(_VIOLATION, 10) from None
+                    text = f'couldn\'t update PodDisruptionBudget "{name}" due to conflicts'
+                    raise StatusError(504, "Timeout", f"Timeout: {text}", {"retryAfterSeconds": 10}) from None
 
-    async def _note(self, pods: Resource, op: Operation) -> None:
-        """Say on the pod why it goes, as far as nobody else changes it right now."""
+    async def _note(self, pods: Resource, op: Operation, options: DeleteOptions) -> DeleteOptions:
+        """Say on the pod why it goes, as far as nobody else changes it right now. The options are then about the pod
+        with that note."""
         item = pods.item(op.namespace, op.name)
         if item.object.metadata.deletionTimestamp:
-            return
+            return options
         pod = types.copy(item.object)
         condition = types.struct("", "v1", "PodCondition")(
             type="DisruptionTarget", status="True", reason="EvictionByEvictionAPI", message="Eviction API: evicting",
-            lastTransitionTime=format_time(op.now),
+            lastTransitionTime=format_time(op.now), observedGeneration=pod.metadata.generation,
         )  # fmt: skip
         pod.status.conditions = [c for c in pod.status.conditions or () if c.type != "DisruptionTarget"] + [condition]
         try:
-            await pods.cache.update(pod, item.revision)
+            noted = await pods.cache.update(pod, item.revision)
         except CompareFailed:
-            return
+            return options
+        return attrs.evolve(options, resource_version=options.resource_version and str(noted.revision))
 
 
 def _delete_options(asked: Any) -> DeleteOptions:
@@ -150,17 +156,33 @@ def _spent(budget: Any, pod: str, now: float) -> Any:
     status, name = budget.status, budget.metadata.name
     if (status.observedGeneration or 0) < (budget.metadata.generation or 0):
         raise _refused(f"The disruption budget {name} is still being processed by the server.", 10)
+    if (status.disruptionsAllowed or 0) < 0:
+        raise _forbidden(name, "pdb disruptions allowed is negative")
     if len(status.disruptedPods or ()) > _MOST_DISRUPTED:
-        raise StatusError.forbidden(
-            "poddisruptionbudgets",
-            "policy",
-            name,
-            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
-        )
-    if (status.disruptionsAllowed or 0) <= 0:
-        needed, healthy = status.desiredHealthy or 0, status.currentHealthy or 0
-        raise _refused(f"The disruption budget {name} needs {needed} healthy pods and has {healthy} currently")
+        raise _forbidden(name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller")
+    if not status.disruptionsAllowed:
+        raise _refused(_why_none(budget))
     new = types.copy(budget)
     new.status.disruptionsAllowed -= 1
     new.status.disruptedPods = {**(new.status.disruptedPods or {}), pod: format_time(now)}
+    allowed = _allowed_condition(new)
+    if allowed is not None and not new.status.disruptionsAllowed:
+        allowed.status, allowed.reason, allowed.lastTransitionTime = "False", "InsufficientPods", format_time(now)
     return new
+
+
+def _allowed_condition(budget: Any) -> Any | None:
+    return next((c for c in budget.status.conditions or () if c.type == "DisruptionAllowed"), None)
+
+
+def _why_none(budget: Any) -> str:
+    status, name, allowed = budget.status, budget.metadata.name, _allowed_condition(budget)
+    if allowed is not None and allowed.reason == "SyncFailed":
+        why = f"does not allow evicting pods currently because it failed sync: {allowed.message}"
+    else:
+        why = f"needs {status.desiredHealthy or 0} healthy pods and has {status.currentHealthy or 0} currently"
+    return f"The disruption budget {name} {why}"
+
+
+def _forbidden(name: str, why: str) -> StatusError:
+    return StatusError.forbidden("poddisruptionbudget", "policy", name, why)

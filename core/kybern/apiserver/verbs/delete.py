@@ -17,7 +17,7 @@ from kybern.apiserver.resource import Resource
 from kybern.store.cache import Item
 from kybern.store.interface import CompareFailed
 
-__all__ = ["DeleteOptions", "delete", "delete_collection"]
+__all__ = ["DeleteOptions", "check_preconditions", "delete", "delete_collection"]
 
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 _PROPAGATION = ("Foreground", "Background", "Orphan")
@@ -55,7 +55,7 @@ async def delete(backend: Backend, resource: Resource, op: Operation, options: D
     options.check()
     for left in reversed(range(_TRIES)):
         item = resource.item(op.namespace, op.name)
-        _check_preconditions(resource, op, options, item)
+        check_preconditions(resource, op, options, item)
         await backend.admission.mutate("DELETE", resource.storage, op, None, item.object)
         await backend.admission.validate("DELETE", resource.storage, op, None, item.object)
         try:
@@ -66,7 +66,8 @@ async def delete(backend: Backend, resource: Resource, op: Operation, options: D
     raise AssertionError("not reached")
 
 
-def _check_preconditions(resource: Resource, op: Operation, options: DeleteOptions, item: Item) -> None:
+def check_preconditions(resource: Resource, op: Operation, options: DeleteOptions, item: Item) -> None:
+    """StatusError 409 when the object is not the one that was meant."""
     metadata = item.object.metadata
     if options.uid is not None and options.uid != metadata.uid:
         raise _precondition(resource, op, "UID", options.uid, metadata.uid, "deleted and then recreated")
