@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kybern.api.field import Errors, Path
+from kybern.api.placement import is_decimal
 from kybern.api.validation import names
 from kybern.api.validation.labels import validate_label_key
 
@@ -13,6 +14,8 @@ __all__ = ["EFFECTS", "validate_effect", "validate_taints", "validate_toleration
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 OPERATORS = ("Equal", "Exists")
+"""The two that upstream names when it refuses another; comparing numbers (KEP-5471) is understood as well."""
+NO_NUMBER = "must be a valid decimal integer in canonical form"
 ALL_KEYS = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
 
 
@@ -43,6 +46,9 @@ def _validate_toleration(errors: Errors, path: Path, toleration: Any) -> None:
     if operator in ("", "Equal"):
         if faults := names.label_value(value):
             errors.invalid(path.child("operator"), value, ";".join(faults))
+    elif operator in ("Gt", "Lt"):
+        if not is_decimal(value):
+            errors.invalid(path.child("value"), value, NO_NUMBER if value else "must be non-empty")
     elif operator != "Exists":
         errors.not_supported(path.child("operator"), operator, OPERATORS)
     elif value:
