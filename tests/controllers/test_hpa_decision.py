@@ -63,10 +63,15 @@ def shrinking(states: str, *values: int | None, **how: Any) -> int:
         ("rrrr", (10, 10, 10, None), 3),  # the missing one counts as full
         ("rrr", (10, 10, None), 3),
         ("rrp", (20, 20, None), 1),  # pending pods are no reason against shrinking
+        ("rrrrr", (60, 60, None, None, None), 5),  # those missing would turn growing into shrinking: nothing is done
     ],
 )
 def test_shrinking(states: str, values: tuple[int | None, ...], desired: int) -> None:
     assert shrinking(states, *values) == desired
+
+
+def test_more_pods_than_replicas_never_turn_shrinking_into_growing() -> None:
+    assert shrinking("rrrr", 20, 20, 20, None, current=3) == 3
 
 
 def test_the_size_is_brought_into_its_bounds_first() -> None:
@@ -151,6 +156,21 @@ def test_what_limits_it(current: int, values: int, most: int, limited: tuple[str
     assert conditions(decision)["ScalingLimited"] == limited
 
 
+@pytest.mark.parametrize(
+    ("use", "behavior", "reason"),
+    [
+        (10, {}, "ScaleDownStabilized"),
+        (10, {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}, "ScaleDownStabilized"),
+        (90, {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 60}}}, "ScaleUpStabilized"),
+        (90, {"behavior": {"scaleUp": {"stabilizationWindowSeconds": 0}}}, "ReadyForNewScale"),
+    ],
+)
+def test_a_window_that_holds_it_is_told(use: int, behavior: dict[str, Any], reason: str) -> None:
+    decision = ask("rrrr", *[use] * 4, of=spec(**behavior))
+    assert conditions(decision)["AbleToScale"] == ("True", reason)
+    assert decision.rescale == (reason == "ReadyForNewScale")
+
+
 def test_too_few_replicas_is_told() -> None:
     of = spec(least=2, behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
     decision = ask("rrrr", 1, 1, 1, 1, of=of)
@@ -164,6 +184,8 @@ def test_the_largest_of_several_metrics_counts() -> None:
     decision = decide(of, target, [reading(50, 50), reading(15_000, 15_000)], History(), NOW)
     assert (decision.desired, decision.reason) == (3, "pods metric rps above target")
     assert decision.metrics[1].pods.current.averageValue == "15"
+    decision = decide(of, target, [reading(100, 100), reading(15_000, 15_000)], History(), NOW)
+    assert (decision.desired, decision.reason) == (4, "cpu resource utilization (percentage of request) above target")
 
 
 def test_with_one_metric_unknown_it_grows_but_never_shrinks() -> None:

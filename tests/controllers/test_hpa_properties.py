@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kybern_controllers_workloads.hpa_behavior import History
-from kybern_controllers_workloads.hpa_decision import Target, decide
+from kybern_controllers_workloads.hpa_decision import Reading, Target, decide
 from tests.controllers.hpa_world import NOW, pods, reading, spec
 
 PERIOD = 15
@@ -16,7 +17,7 @@ PERIOD = 15
 policies = st.lists(
     st.fixed_dictionaries({
         "type": st.sampled_from(["Pods", "Percent"]),
-        "value": st.integers(1, 200),
+        "value": st.sampled_from([1, 2, 3, 5, 10, 20, 50, 100, 200]),
         "periodSeconds": st.sampled_from([15, 30, 60, 300]),
     }),
     min_size=1,
@@ -27,9 +28,14 @@ rules = st.fixed_dictionaries({
     "selectPolicy": st.sampled_from(["Max", "Min", "Disabled"]),
     "stabilizationWindowSeconds": st.sampled_from([0, 15, 60, 300]),
 })  # fmt: skip
-behaviors = st.fixed_dictionaries({}, optional={"scaleUp": rules, "scaleDown": rules})
+behaviors = st.fixed_dictionaries({"scaleUp": rules, "scaleDown": rules})
 bounds = st.tuples(st.integers(1, 8), st.integers(0, 30)).map(lambda b: (b[0], b[0] + b[1]))
-loads = st.lists(st.integers(0, 4000), min_size=1, max_size=60)
+loads = st.lists(st.tuples(st.integers(0, 70), st.integers(1, 25)), min_size=1, max_size=8).map(
+    lambda phases: [wanted * 50 for wanted, periods in phases for _ in range(periods)]
+)
+"""Phases, each of them long enough to come to rest, that ask for so many pods of 50% each."""
+
+running = lru_cache(maxsize=None)(lambda size: pods("r" * size))
 
 
 def follow(of: Any, start: int, loads: list[int]) -> list[int]:
@@ -38,7 +44,7 @@ def follow(of: Any, start: int, loads: list[int]) -> list[int]:
     for step, load in enumerate(loads):
         now = NOW + step * PERIOD
         share = load // size if size else 0
-        target = Target(size, size, "app=web", pods("r" * size))
+        target = Target(size, size, "app=web", running(size))
         decision = decide(of, target, [reading(*[share] * size)], history, now)
         if decision.rescale:
             history.scaled(now, size, decision.desired, of.behavior)
@@ -49,6 +55,8 @@ def follow(of: Any, start: int, loads: list[int]) -> list[int]:
 
 @settings(max_examples=60, deadline=None)
 @given(bounds, st.integers(1, 40), loads, st.none() | behaviors)
+@example((1, 5), 6, [300], {"scaleUp": {"selectPolicy": "Max"}}).via("one too many, and just as busy as it should be")
+@example((5, 9), 5, [200] * 40, None).via("one fewer would do")
 def test_it_never_leaves_its_bounds(limits: tuple[int, int], start: int, load: list[int], behavior: Any) -> None:
     least, most = limits
     more = {} if behavior is None else {"behavior": behavior}
@@ -90,23 +98,42 @@ def _allows(policy: Any, sizes: list[int], i: int) -> bool:
     return sizes[i] >= floor
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(2, 20), loads, st.sampled_from([60, 300]))
-def test_it_never_shrinks_below_what_its_window_recommended(start: int, load: list[int], window: int) -> None:
-    of = spec(least=1, most=60, behavior={"scaleDown": {"stabilizationWindowSeconds": window}})
+@settings(max_examples=80, deadline=None)
+@given(st.integers(2, 20), loads, st.sampled_from([60, 300]), st.sampled_from([0, 60, 300]))
+def test_no_step_is_larger_than_all_recommendations_of_its_window(
+    start: int, load: list[int], down: int, up: int
+) -> None:
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": down}, "scaleUp": {"stabilizationWindowSeconds": up}}
+    of = spec(least=1, most=60, behavior=behavior)
     history, size = History(), start
     wanted: list[tuple[float, int]] = []
     for step, total in enumerate(load):
         now = NOW + step * PERIOD
-        target = Target(size, size, "app=web", pods("r" * size))
+        target = Target(size, size, "app=web", running(size))
         decision = decide(of, target, [reading(*[total // size] * size)], history, now)
         wanted.append(history.recommendations[-1])
         if decision.desired < size:
-            recent = [count for at, count in wanted if at > now - window]
-            assert decision.desired >= max(recent, default=0) or decision.desired == size
+            assert decision.desired >= max(count for at, count in wanted if at > now - down)
+        if decision.desired > size:
+            assert decision.desired <= min([wanted[-1][1], *(count for at, count in wanted if at > now - up)])
         if decision.rescale:
             history.scaled(now, size, decision.desired, of.behavior)
             size = decision.desired
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.lists(st.tuples(st.integers(0, 9), st.integers(1, 30)), min_size=1, max_size=8))
+def test_zero_replicas_are_only_for_no_work_at_all_and_end_with_it(start: int, phases: list[tuple[int, int]]) -> None:
+    queue = {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "10"}}
+    of, history, size, zeroed = spec({"type": "External", "external": queue}, least=0, most=12), History(), start, False
+    for step, length in enumerate(length for length, periods in phases for _ in range(periods)):
+        target = Target(size, size, "app=web", running(size), zeroed)
+        decision = decide(of, target, [Reading(total=length * 1000)], history, NOW + step * PERIOD)
+        assert 0 <= decision.desired <= max(12, size)
+        assert decision.desired > 0 or length == 0
+        assert decision.zeroing == (size > 0 and decision.desired == 0)
+        zeroed = decision.zeroing or (zeroed and not decision.rescale)
+        size = decision.desired
 
 
 def test_a_steady_load_comes_to_rest_at_the_right_size() -> None:
