@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from kybern.api import registry, schema, types
 from kybern.api.apps import Deployment
+from kybern.api.coordination import Lease
 from kybern.api.core import Container, Pod, PodSpec, Secret
 from kybern.api.meta import ObjectMeta
 from kybern.api.networking import NetworkPolicyIngressRule
@@ -61,6 +62,26 @@ def test_quantities_and_times_become_canonical():
     )
     assert pod.metadata.creationTimestamp == "2026-01-01T01:00:00Z"
     assert pod.spec.containers[0].resources.requests == {"cpu": "500m", "memory": "1024"}
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("2026-01-01T00:00:00.000123Z", "2026-01-01T00:00:00.000123Z"),
+        ("2026-01-01T00:00:00.5Z", "2026-01-01T00:00:00.500000Z"),
+        ("2026-01-01T01:00:00.000123+01:00", "2026-01-01T00:00:00.000123Z"),
+    ],
+)
+def test_micro_times_become_canonical(text, canonical):
+    assert types.from_plain(Lease, {"spec": {"renewTime": text}}).spec.renewTime == canonical
+
+
+@pytest.mark.parametrize(
+    "bad", ["2026-13-01T00:00:00.000000Z", "2026-01-01T00:00:00.00000xZ", "2026-01-01T00:00:00.00000٣Z"]
+)
+def test_micro_times_that_are_none_are_refused(bad):
+    with pytest.raises(ValueError):
+        types.from_plain(Lease, {"spec": {"renewTime": bad}})
 
 
 def test_bytes_are_bytes():

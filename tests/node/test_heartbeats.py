@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kybern.api import types
 from kybern.api.coordination import Lease
 from kybern.api.core import ResourceRequirements
 from kybern.api.errors import StatusError
@@ -45,6 +46,34 @@ async def test_nodes_do_not_renew_in_step(tmp_path: Path) -> None:
         await w.pass_time(100)
         seconds = [w.client.objects[Lease, "kube-node-lease", f"node-{i}"].spec.renewTime[17:19] for i in range(1, 51)]
         assert len(set(seconds)) >= 8
+    finally:
+        await w.stop()
+
+
+async def test_a_range_that_came_with_another_write_reaches_the_runtime(tmp_path: Path) -> None:
+    w = World(tmp_path)
+    await w.start(NodeConfig(name="n1", internal_ip="172.18.0.2"))
+    try:
+        changed = types.copy(node_of(w))
+        changed.spec.podCIDR = "10.244.9.0/24"
+        w.agent.nodes["n1"].object = changed  # as the answer to the agent's own write, before the informer
+        w.client.change(node_of(w), lambda n: setattr(n.spec, "podCIDR", "10.244.9.0/24"))
+        await w.settle()
+        assert (await w.run(pod("p"))).status.podIP.startswith("10.244.9.")
+    finally:
+        await w.stop()
+
+
+async def test_leases_that_are_due_together_are_written_together(tmp_path: Path) -> None:
+    w = World(tmp_path)
+    await w.start(*numbered_nodes(400))
+    try:
+        await w.pass_time(20)
+        w.client.writes.clear()
+        await w.pass_time(10)
+        leases = [w.client.objects[Lease, "kube-node-lease", f"node-{i}"].spec.renewTime for i in range(1, 401)]
+        assert count(w, "update", "Lease") == 400
+        assert len(set(leases)) <= 41
     finally:
         await w.stop()
 
@@ -199,6 +228,8 @@ async def test_pods_wait_for_the_nodes_range_but_not_for_ever(tmp_path: Path) ->
     await w.start(NodeConfig(name="n1", internal_ip="172.18.0.2"))
     try:
         assert (await w.run(pod("early"))).status.phase == "Pending"
+        await w.pass_time(5)
+        assert len(w.client.history["early"]) == 2, "nothing new is told while it waits"
         w.client.change(node_of(w), lambda n: setattr(n.spec, "podCIDR", "10.244.9.0/24"))
         await w.settle()
         assert w.client.pod("early").status.podIP.startswith("10.244.9.")

@@ -285,7 +285,7 @@ def _normalizer(cls: Any) -> Callable[[Any], None]:
     """A function made for one Struct class: straight-line code, because every write runs it."""
     d = definition_of(cls)
     space: dict[str, Any] = {
-        "quantity": quantity.canonical, "time": canonical_time, "micro": canonical_micro_time, "later": _later,
+        "quantity": quantity.canonical, "time": canonical_time, "micro": canonical_micro_time,
     }  # fmt: skip
     lines = ["def normalize(o):"]
     for field in d.fields.values():
@@ -297,16 +297,15 @@ def _normalizer(cls: Any) -> Callable[[Any], None]:
 
 
 class _later:
-    """The normalizer of a definition, found at its first use, so that recursive definitions are no matter."""
+    """The normalizer of a definition, found at its first use, so that recursive definitions are no matter.
+    From then on its own function stands in its place among the names of its user."""
 
-    def __init__(self, ref: str) -> None:
-        self.ref = ref
-        self.call: Callable[[Any], None] | None = None
+    def __init__(self, ref: str, name: str, space: dict[str, Any]) -> None:
+        self.ref, self.name, self.space = ref, name, space
 
     def __call__(self, obj: Any) -> None:
-        if self.call is None:
-            self.call = _normalizer(struct_for(self.ref))
-        self.call(obj)
+        found = self.space[self.name] = _normalizer(struct_for(self.ref))
+        found(obj)
 
 
 def _normalize_lines(d: Definition, field: Field, space: dict[str, Any]) -> list[str]:
@@ -353,6 +352,6 @@ def _normalize_items(field: Field, space: dict[str, Any], put: str, *, drop: boo
 def _function(type_: Type, space: dict[str, Any]) -> str:
     name = "n_" + _global_name(type_.ref)
     if name not in space:
-        space[name] = _later(type_.ref)
+        space[name] = _later(type_.ref, name, space)
         space["make_" + name] = struct_for(type_.ref)
     return name

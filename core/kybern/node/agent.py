@@ -261,15 +261,15 @@ class NodeAgent:
             return
         if not node.registered or new.metadata.uid != node.object.metadata.uid:
             node.registered, node.object, node.lease, node.reported = True, new, None, None
-        before = node.pod_cidr
         if node.object is None or newer(new, node.object):
             node.object = new
-        if node.pod_cidr != before and self._tasks is not None:
+        if node.pod_cidr != node.told_cidr:
             self.spawn(self._push_pod_cidr(node))
 
     async def _push_pod_cidr(self, node: HostedNode) -> None:
-        if node.pod_cidr:
-            await node.runtime.update_runtime_config(node.pod_cidr)
+        if cidr := node.pod_cidr:
+            await node.runtime.update_runtime_config(cidr)
+            node.told_cidr = cidr
             for worker in list(node.workers.values()):
                 if not worker.known.sandboxes:
                     worker.kick()

@@ -1,12 +1,14 @@
 """A node's life signs: registration, the lease every 10 seconds, and its status when it changed or 5 minutes passed.
 
-Nodes wait on clock timers, not in tasks; a few tasks serve whichever nodes are due.
+Nodes do not wait in tasks: those that are due in the same quarter of a second share a timer, and a few
+tasks serve them together, so that the store writes their leases in one go.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from kybern.api import quantity, types
@@ -26,7 +28,8 @@ log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 _RETRY = 2.0
-_AT_ONCE = 16
+_AT_ONCE = 64
+_TICK = 0.25
 _PRESSURE_LASTS = 300.0
 
 
@@ -37,6 +40,8 @@ class Heartbeats:
         self._agent = agent
         self._due: deque[HostedNode] = deque()
         self._active = 0
+        self._wheel: dict[int, list[HostedNode]] = {}
+        """Nodes by the tick in which they are due."""
 
     async def register(self, node: HostedNode) -> None:
         """Create the Node, or take over the one that is there; then the lease."""
@@ -70,18 +75,20 @@ class Heartbeats:
         await self._write_status(node, _status(node, seen, current.status))
         return node.object
 
-    def beat(self, node: HostedNode) -> None:
-        """The node is due for its lease and a look at its status."""
-        if not node.alive:
-            return
-        self._due.append(node)
-        if self._active < _AT_ONCE:
+    def _again(self, node: HostedNode, delay: float) -> None:
+        """Have the node's lease renewed, and a look at its status taken, in the tick that `delay` leads into."""
+        now = node.clock.monotonic()
+        tick = max(int((now + delay) / _TICK), int(now / _TICK) + 1)
+        if tick not in self._wheel:
+            self._wheel[tick] = []
+            node.clock.call_later(tick * _TICK - now, self._beat, tick)
+        self._wheel[tick].append(node)
+
+    def _beat(self, tick: int) -> None:
+        self._due.extend(self._wheel.pop(tick))
+        while self._active < min(_AT_ONCE, len(self._due)):
             self._active += 1
             self._agent.spawn(self._drain())
-
-    def _again(self, node: HostedNode, delay: float) -> None:
-        if node.alive:
-            node.timers["beat"] = node.clock.call_later(delay, self.beat, node)
 
     async def _drain(self) -> None:
         try:
@@ -130,7 +137,8 @@ class Heartbeats:
                 if node.lease is None:
                     node.lease = await client.create(self._new_lease(node, now))
                 else:
-                    changed = types.copy(node.lease)
+                    changed = copy(node.lease)
+                    changed.spec = copy(changed.spec)
                     changed.spec.renewTime = now
                     node.lease = await client.update(changed)
                 return

@@ -32,7 +32,7 @@ class HostedNode:
     __slots__ = (
         "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease",
         "machine", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at",
-        "restart_backoff", "serving", "shutting_down", "timers", "used", "version", "workers",
+        "restart_backoff", "serving", "shutting_down", "timers", "told_cidr", "used", "version", "workers",
     )  # fmt: skip
 
     def __init__(self, agent: NodeAgent, config: NodeConfig, driver: RuntimeDriver) -> None:
@@ -65,6 +65,8 @@ class HostedNode:
         self.puller: ImagePuller
         self._recorder: Any = None
         self._waiting_for_cidr = 0.0
+        self.told_cidr = ""
+        """The pod range that the runtime knows of."""
 
     @property
     def runtime(self) -> Any:
@@ -190,13 +192,15 @@ class HostedNode:
         spec = self.object.spec if self.object is not None else None
         return ",".join((spec.podCIDRs or ([spec.podCIDR] if spec.podCIDR else [])) if spec is not None else [])
 
-    def network_ready(self) -> bool:
-        """Whether pods can get addresses: the node has a range, or none came for so long that none will."""
+    def network_wait(self) -> float:
+        """Seconds until pods get addresses whatever happens; 0 when they can now, as the node has its range.
+        The range may come earlier, and wakes them."""
         if self.pod_cidr:
-            return True
+            return 0.0
+        now = self.clock.monotonic()
         if not self._waiting_for_cidr:
-            self._waiting_for_cidr = self.clock.monotonic() or 1e-9
-        return self.clock.monotonic() - self._waiting_for_cidr >= self.agent.config.pod_cidr_timeout
+            self._waiting_for_cidr = now or 1e-9
+        return max(self._waiting_for_cidr + self.agent.config.pod_cidr_timeout - now, 0.0)
 
     def runtime_handler(self, pod: Any) -> str:
         """The RuntimeClass's handler name."""

@@ -300,8 +300,8 @@ class PodWorker:
             c.state is ContainerState.RUNNING for c in self.known.containers
         ):
             return True
-        if not self.pod.spec.hostNetwork and not self.node.network_ready():
-            self.wake_in(1.0)
+        if not self.pod.spec.hostNetwork and (wait := self.node.network_wait()):
+            self.wake_in(wait)
             return False
         if problem := await self.node.missing_volume(self.pod):
             self.node.tell(self.pod, "Warning", "FailedMount", problem)

@@ -71,7 +71,7 @@ class NodeIPAMController(Controller):
     mask_v6: int = 64
     name = "nodeipam"
     event_source = "cidrAllocator"
-    workers = 1
+    workers = 30
 
     def setup(self, context: Context) -> None:
         from kybern.api.core import Node
