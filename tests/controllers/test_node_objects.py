@@ -9,6 +9,7 @@ import pytest
 from kybern.api import types
 from kybern.api.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
 from kybern.api.storage import CSIDriver, VolumeAttachment
+from kybern.api.time import format_time
 from kybern.testing.world import World
 from kybern_controllers_cluster.attachdetach import AttachDetachController
 from kybern_controllers_cluster.nodettl import NodeTTLController, step_for
@@ -100,11 +101,59 @@ async def test_a_volume_for_one_node_waits_until_the_other_has_let_go(world: Wor
         assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["m"]
 
 
-@pytest.mark.parametrize(
-    ("driver", "spec"), [("other.example.com", {}), ("csi.example.com", {"attachRequired": False})]
-)
-async def test_drivers_that_attach_nothing_or_are_not_there(world: World, driver: str, spec: dict[str, Any]) -> None:
-    await with_volume(world, driver, **spec)
+async def test_a_driver_that_attaches_nothing(world: World) -> None:
+    await with_volume(world, attachRequired=False)
     async with world.running(AttachDetachController()):
         await world.settle(1)
         assert world.all(VolumeAttachment) == []
+
+
+async def test_a_driver_that_says_nothing_of_itself_may_need_to_attach(world: World) -> None:
+    await with_volume(world, "other.example.com")
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+        assert [a.spec.attacher for a in world.all(VolumeAttachment)] == ["other.example.com"]
+
+
+async def test_the_pod_is_told_once_that_its_volume_is_attached(world: World) -> None:
+    await with_volume(world)
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+        await world.set_status(world.all(VolumeAttachment)[0], lambda a: setattr(a.status, "attached", True))
+        await world.settle(1)
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+    text = 'AttachVolume.Attach succeeded for volume "v" '
+    assert world.events() == [f"Normal SuccessfulAttachVolume {text}"]
+
+
+async def test_a_pod_that_must_wait_is_told_for_whom(world: World) -> None:
+    await with_volume(world)
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+        await world.apply(Pod, pod_on("m"))
+        await world.settle(1)
+    text = 'Multi-Attach error for volume "v" Volume is already used by pod(s) on-n'
+    assert world.events() == [f"Warning FailedAttachVolume {text}"]
+
+
+@pytest.mark.parametrize(
+    ("taints", "seconds"), [([], 370), ([{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}], 6)]
+)
+async def test_a_dead_node_keeps_no_volume_for_ever(world: World, taints: list[dict[str, str]], seconds: float) -> None:
+    await with_volume(world)
+    async with world.running(AttachDetachController()):
+        await world.settle(1)
+        node = next(n for n in world.all(Node) if n.metadata.name == "n")
+        unknown = {"type": "Ready", "status": "Unknown", "lastTransitionTime": format_time(world.clock.now())}
+        plain = types.to_plain(node) | {"spec": {"taints": taints}}
+        await world.client.update(types.from_plain(Node, plain))
+        said = types.from_plain(Node, {"status": {"conditions": [unknown], "volumesInUse": [ATTACHED]}}).status
+        await world.set_status(node, lambda n: setattr(n, "status", said))
+        await world.apply(Pod, pod_on("m"))
+        world.client.remove(Pod, "on-n", "default")
+        await world.settle(seconds - 15 if seconds > 60 else 0)
+        if seconds > 60:
+            assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["n"]
+        await world.settle(30)
+        assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["m"]

@@ -10,12 +10,14 @@ import pytest
 from kybern.api import types
 from kybern.api.core import PersistentVolume, PersistentVolumeClaim, Pod
 from kybern.api.errors import StatusError
-from kybern.api.storage import StorageClass
+from kybern.api.storage import StorageClass, VolumeAttributesClass
 from kybern.testing.world import World
 from kybern_controllers_cluster.ephemeral_volume import EphemeralVolumeController
 from kybern_controllers_cluster.persistentvolume_binder import PersistentVolumeBinder
+from kybern_controllers_cluster.storage_protection import AttributesClassProtectionController
+from kybern_controllers_cluster.volume_expand import VolumeExpandController
 from kybern_controllers_cluster.volume_matching import best_match, default_class
-from kybern_runtime_fake.storage import FakeProvisioner
+from kybern_runtime_fake.storage import FakeProvisioner, FakeResizer
 
 pytestmark = pytest.mark.anyio
 
@@ -220,7 +222,7 @@ async def test_an_unknown_class_and_a_provisioner_that_is_not_there(world: World
 
 
 async def test_a_provisioned_volume_lives_and_goes_with_its_claim(world: World) -> None:
-    async with world.running(PersistentVolumeBinder(), FakeProvisioner()):
+    async with world.running(PersistentVolumeBinder(), FakeProvisioner(), FakeResizer()):
         await world.settle(1)
         await add(world, PersistentVolumeClaim, claim(storageClassName="standard"))
         await world.settle(2)
@@ -304,3 +306,61 @@ async def test_a_claim_of_that_name_that_is_not_the_pods_is_left_alone(world: Wo
     async with world.running(EphemeralVolumeController()):
         await world.settle(5)
         assert [c.metadata.ownerReferences for c in world.all(PersistentVolumeClaim)] == [None]
+
+
+async def test_who_grows_a_claim_is_told(world: World) -> None:
+    await add(world, PersistentVolumeClaim, claim() | {"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}})
+    async with world.running(VolumeExpandController()):
+        await world.settle(1)
+        assert world.events() == []
+        grown = {"spec": {"resources": {"requests": {"storage": "3Gi"}}}}
+        await world.client.patch(PersistentVolumeClaim, "c", "default", grown)
+        await world.settle(1)
+        text = "waiting for an external controller to expand this PVC"
+        assert world.events() == [f"Normal ExternalExpanding {text}"]
+
+
+async def test_a_volume_that_is_deleted_before_its_claim_goes_with_it(world: World) -> None:
+    async with world.running(PersistentVolumeBinder(), FakeProvisioner()):
+        await world.settle(1)
+        await add(world, PersistentVolumeClaim, claim(storageClassName="standard"))
+        await world.settle(2)
+        [volume] = world.all(PersistentVolume)
+        assert volume.metadata.finalizers == ["external-provisioner.volume.kubernetes.io/finalizer"]
+        await world.client.delete(PersistentVolume, volume.metadata.name)
+        await world.settle(2)
+        assert len(world.all(PersistentVolume)) == 1
+        await world.client.delete(PersistentVolumeClaim, "c", "default")
+        await world.settle(2)
+        assert state(world) == []
+
+
+async def test_a_claim_gets_the_attributes_that_it_asks_for(world: World) -> None:
+    async with world.running(PersistentVolumeBinder(), FakeProvisioner(), FakeResizer()):
+        await world.settle(1)
+        await add(world, PersistentVolumeClaim, claim(storageClassName="standard"))
+        await world.settle(2)
+        await world.client.patch(PersistentVolumeClaim, "c", "default", {"spec": {"volumeAttributesClassName": "gold"}})
+        await world.settle(1)
+        status = world.all(PersistentVolumeClaim)[0].status
+        assert (status.modifyVolumeStatus.status, status.currentVolumeAttributesClassName) == ("Pending", None)
+        plain = {"metadata": {"name": "gold"}, "driverName": "fake.kybern.dev", "parameters": {"iops": "9"}}
+        await world.client.create(types.from_plain(VolumeAttributesClass, plain))
+        await world.settle(1)
+        status = world.all(PersistentVolumeClaim)[0].status
+        assert (status.modifyVolumeStatus, status.currentVolumeAttributesClassName) == (None, "gold")
+        assert world.all(PersistentVolume)[0].spec.volumeAttributesClassName == "gold"
+
+
+async def test_attributes_in_use_are_not_taken_away(world: World) -> None:
+    finalizers = ["kubernetes.io/vac-protection"]
+    plain = {"metadata": {"name": "gold", "finalizers": finalizers}, "driverName": "d", "parameters": {"iops": "9"}}
+    await world.client.create(types.from_plain(VolumeAttributesClass, plain))
+    await add(world, PersistentVolumeClaim, claim(volumeAttributesClassName="gold"))
+    async with world.running(AttributesClassProtectionController()):
+        await world.client.delete(VolumeAttributesClass, "gold")
+        await world.settle(1)
+        assert len(world.all(VolumeAttributesClass)) == 1
+        await world.client.delete(PersistentVolumeClaim, "c", "default")
+        await world.settle(1)
+        assert world.all(VolumeAttributesClass) == []

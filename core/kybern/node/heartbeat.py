@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kybern.api import quantity, types
 from kybern.api.errors import StatusError
 from kybern.api.time import format_micro_time
+from kybern.node.csi_node import register_csi_node
 from kybern.node.eviction import MEMORY_THRESHOLD, choose_victim, eviction_message, memory_available
 from kybern.node.hosted_node import HostedNode
 from kybern.node.node_object import Observation, new_node, node_labels, node_status, transitions
@@ -44,7 +45,7 @@ class Heartbeats:
         """Nodes by the tick in which they are due."""
 
     async def register(self, node: HostedNode) -> None:
-        """Create the Node, or take over the one that is there; then the lease."""
+        """Create the Node, or take over the one that is there; then the lease and the CSINode."""
         from kybern.api.core import Node
 
         client = self._agent.client
@@ -62,6 +63,7 @@ class Heartbeats:
         node.reported, node.reported_at = seen, node.clock.monotonic()
         node.registered = True
         await self._renew(node)
+        await register_csi_node(client, node.object, node.driver.csi_drivers)
         node.tell_node("Normal", "Starting", "Starting kubelet.")
         self._tell(node, None, wanted.status)
         self._again(node, self._agent.config.lease_interval * node.jitter("lease"))

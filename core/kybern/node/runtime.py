@@ -214,6 +214,8 @@ class RuntimeDriver(ABC):
 
     needs_volumes: ClassVar[bool] = True
     """Whether containers see files: False spares the agent from writing volumes to disk."""
+    csi_drivers: ClassVar[tuple[str, ...]] = ()
+    """CSI drivers that every node with this runtime has from the start."""
 
     runtime: Runtime
     images: Images

@@ -50,8 +50,13 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.resourcequota import ResourceQuotaController
     from kybern_controllers_cluster.rootca import RootCAController
     from kybern_controllers_cluster.serviceaccount import ServiceAccountController
-    from kybern_controllers_cluster.storage_protection import ClaimProtectionController, VolumeProtectionController
+    from kybern_controllers_cluster.storage_protection import (
+        AttributesClassProtectionController,
+        ClaimProtectionController,
+        VolumeProtectionController,
+    )
     from kybern_controllers_cluster.tainteviction import TaintEvictionController
+    from kybern_controllers_cluster.volume_expand import VolumeExpandController
 
     options = start.options("controllers_cluster") or Options()
     ranges = tuple(part.strip() for part in start.config.network.pod_cidr.split(","))
@@ -69,6 +74,8 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         StaleDisruptionController(),
         ClaimProtectionController(),
         VolumeProtectionController(),
+        AttributesClassProtectionController(),
+        VolumeExpandController(),
         ResourceQuotaController(),
         PersistentVolumeBinder(),
         EphemeralVolumeController(),

@@ -1,24 +1,28 @@
-"""Which volumes are attached to which node: VolumeAttachments for the CSI volumes of a node's pods.
+"""Attaches volumes to the nodes of pods that use them, and detaches them when no pod there does.
 
-The attaching itself is the CSI driver's: its attacher sees the VolumeAttachment and answers in its
-status, which this controller shows in the node's `status.volumesAttached`. A volume of a driver that the cluster
-does not know (no CSIDriver object) or that attaches nothing is left alone.
+Attaching itself is the CSI driver's: its attacher sees the VolumeAttachment and answers in its
+status, which this controller shows in the node's `status.volumesAttached`. A volume is attached unless its
+CSIDriver says that there is nothing to attach; a driver without such an object may need it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kybern.api import types
 from kybern.api.errors import StatusError
+from kybern.api.time import parse_time
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.pods import is_finished
 
-MULTI_ATTACH = "Volume is already exclusively attached to one node and can't be attached to another"
+EXCLUSIVE = "Volume is already exclusively attached to one node and can't be attached to another"
 RETRY = 5.0
-ALONE = frozenset({"ReadWriteOnce", "ReadWriteOncePod"})
+FORCED_AFTER = 360.0
+"""So long a node that is not healthy may say that it still has a volume mounted."""
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 
 
 def attachment_name(volume: Any, node: str) -> str:
@@ -42,7 +46,9 @@ class AttachDetachController(Controller):
         from kybern.api.core import Node, PersistentVolume, PersistentVolumeClaim, Pod
         from kybern.api.storage import CSIDriver, VolumeAttachment
 
-        self.client, self.events = context.client, context.events
+        self.client, self.events, self.clock = context.client, context.events, context.clock
+        self._untold: set[str] = set()
+        """Attachments that have just succeeded."""
         self.pods = context.watch(Pod, _node_of, on=_concerns)
         self.pods.add_index("node", lambda pod: (pod.spec.nodeName,) if pod.spec.nodeName else ())
         self.pods.add_index("claim", lambda pod: [f"{k.namespace}/{k.name}" for k in _claims_of(pod)])
@@ -50,9 +56,14 @@ class AttachDetachController(Controller):
         self.volumes = context.informer(PersistentVolume)
         self.nodes = context.watch(Node, on=_uses_changed)
         self.drivers = context.watch(CSIDriver, lambda _: self._all_nodes())
-        self.attachments = context.watch(VolumeAttachment, lambda a: (Key("", a.spec.nodeName),))
+        self.attachments = context.watch(VolumeAttachment, lambda a: (Key("", a.spec.nodeName),), on=self._note)
         self.attachments.add_index("node", lambda a: (a.spec.nodeName,))
         self.attachments.add_index("volume", lambda a: (a.spec.source.persistentVolumeName or "",))
+
+    def _note(self, old: Any, new: Any) -> bool:
+        if old is not None and new is not None and new.status.attached and not old.status.attached:
+            self._untold.add(new.metadata.name)
+        return True
 
     def _nodes_of_claim(self, claim: Any) -> Iterable[Key]:
         pods = self.pods.by_index("claim", f"{claim.metadata.namespace}/{claim.metadata.name}")
@@ -66,12 +77,38 @@ class AttachDetachController(Controller):
         wanted = self._wanted(key.name)
         missing = [name for name in wanted if name not in existing]
         attached = [await self._attach(*wanted[name], key.name, name) for name in missing]
-        in_use = self._in_use(key.name)
+        self._tell(wanted)
+        waiting = False
         for name, attachment in existing.items():
-            if name not in wanted and not in_use & set(self._names_of(attachment)):
-                await self._detach(attachment)
+            if name not in wanted:
+                waiting |= not await self._let_go(key.name, attachment)
         await self._show(key.name, existing)
-        return None if all(attached) else Result(RETRY)
+        return None if all(attached) and not waiting else Result(RETRY)
+
+    async def _let_go(self, node: str, attachment: Any) -> bool:
+        """Detach, unless the node has the volume mounted still."""
+        held = not self._in_use(node).isdisjoint(self._names_of(attachment))
+        if held and not self._is_lost(self.nodes.get(node)):
+            return False
+        await self._detach(attachment)
+        return True
+
+    def _is_lost(self, node: Any) -> bool:
+        """Whether what the node says of its mounts no longer counts."""
+        if any(taint.key == OUT_OF_SERVICE for taint in node.spec.taints or ()):
+            return True
+        ready = next((c for c in node.status.conditions or () if c.type == "Ready"), None)
+        if ready is None or ready.status == "True":
+            return False
+        return self.clock.now() - parse_time(ready.lastTransitionTime) >= FORCED_AFTER
+
+    def _tell(self, wanted: dict[str, tuple[Any, Any]]) -> None:
+        """Say once of every volume that it is attached."""
+        for name in self._untold & wanted.keys():
+            volume, pod = wanted[name]
+            text = f'AttachVolume.Attach succeeded for volume "{volume.metadata.name}" '
+            self.events.event(pod, "Normal", "SuccessfulAttachVolume", text)
+        self._untold -= wanted.keys()
 
     def _wanted(self, node: str) -> dict[str, tuple[Any, Any]]:
         """(volume, a pod that needs it) by name of attachment."""
@@ -92,7 +129,7 @@ class AttachDetachController(Controller):
 
     def _is_attached(self, driver: str) -> bool:
         found: Any = self.drivers.get(driver)
-        return found is not None and found.spec.attachRequired is not False
+        return found is None or found.spec.attachRequired is not False
 
     def _names_of(self, attachment: Any) -> Iterator[str]:
         volume: Any = self.volumes.get(attachment.spec.source.persistentVolumeName or "")
@@ -110,8 +147,9 @@ class AttachDetachController(Controller):
         from kybern.api.storage import VolumeAttachment, VolumeAttachmentSource, VolumeAttachmentSpec
 
         others = [a for a in self.attachments.by_index("volume", volume.metadata.name) if a.spec.nodeName != node]
-        if others and set(volume.spec.accessModes or ()) <= ALONE:
-            text = f'Multi-Attach error for volume "{volume.metadata.name}" {MULTI_ATTACH}'
+        if others and SHARED.isdisjoint(volume.spec.accessModes or ()):
+            why = self._used_by(volume, pod.metadata.namespace, [a.spec.nodeName for a in others])
+            text = f'Multi-Attach error for volume "{volume.metadata.name}" {why}'
             self.events.event(pod, "Warning", "FailedAttachVolume", text)
             return False
         source = VolumeAttachmentSource(persistentVolumeName=volume.metadata.name)
@@ -122,6 +160,18 @@ class AttachDetachController(Controller):
             if error.reason != "AlreadyExists":
                 raise
         return True
+
+    def _used_by(self, volume: Any, namespace: str, nodes: Sequence[str]) -> str:
+        """Who has it elsewhere, without names of other namespaces."""
+        pods = [p for node in nodes for p in self.pods.by_index("node", node) if volume in self._volumes_of(p)]
+        if not pods:
+            return EXCLUSIVE
+        ours = sorted(str(p.metadata.name) for p in pods if p.metadata.namespace == namespace)
+        others = len(pods) - len(ours)
+        if not ours:
+            return f"Volume is already used by {others} pod(s) in different namespaces"
+        more = f" and {others} pod(s) in different namespaces" if others else ""
+        return f"Volume is already used by pod(s) {', '.join(ours)}{more}"
 
     async def _detach(self, attachment: Any) -> None:
         metadata = attachment.metadata
@@ -175,8 +225,9 @@ def _bound(old: Any, new: Any) -> bool:
 
 
 def _uses_changed(old: Any, new: Any) -> bool:
-    """Whether a node came or went, or its volumes did. Heartbeats are most of its changes."""
+    """Whether a node came or went, or its volumes or taints did. Heartbeats are most of its changes."""
     if old is None or new is None:
         return True
     before, after = old.status, new.status
-    return bool((before.volumesInUse, before.volumesAttached) != (after.volumesInUse, after.volumesAttached))
+    volumes = (before.volumesInUse, before.volumesAttached) != (after.volumesInUse, after.volumesAttached)
+    return bool(volumes or old.spec.taints != new.spec.taints)

@@ -12,6 +12,7 @@ from kybern.reconcile.pods import is_finished
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
+ATTRIBUTES_FINALIZER = "kubernetes.io/vac-protection"
 
 
 class ClaimProtectionController(Controller):
@@ -61,6 +62,51 @@ class VolumeProtectionController(Controller):
             await _protect(self.client, volume, VOLUME_FINALIZER)
         elif volume.status.phase != "Bound":
             await _unprotect(self.client, volume, VOLUME_FINALIZER)
+
+
+class AttributesClassProtectionController(Controller):
+    """A VolumeAttributesClass that is deleted stays while a volume has it or a claim wants it."""
+
+    name = "volumeattributesclass-protection"
+
+    def setup(self, context: Context) -> None:
+        from kybern.api.core import PersistentVolume, PersistentVolumeClaim
+        from kybern.api.storage import VolumeAttributesClass
+
+        self.client = context.client
+        self.classes = context.watch(VolumeAttributesClass, on=lambda old, new: new is not None)
+        self.claims = context.watch(PersistentVolumeClaim, _keys_of_classes, on=_changes_class)
+        self.claims.add_index("attributes", _classes_of)
+        self.volumes = context.watch(PersistentVolume, _keys_of_classes, on=_changes_class)
+        self.volumes.add_index("attributes", _classes_of)
+
+    async def reconcile(self, key: Key) -> None:
+        found: Any = self.classes.get(key.name)
+        if found is None:
+            return
+        if not found.metadata.deletionTimestamp:
+            await _protect(self.client, found, ATTRIBUTES_FINALIZER)
+        elif not (self.claims.by_index("attributes", key.name) or self.volumes.by_index("attributes", key.name)):
+            await _unprotect(self.client, found, ATTRIBUTES_FINALIZER)
+
+
+def _classes_of(obj: Any) -> set[str]:
+    """The VolumeAttributesClasses that a claim or volume has, had or waits for."""
+    names = [obj.spec.volumeAttributesClassName]
+    if obj.kind == "PersistentVolumeClaim":
+        names.append(obj.status.currentVolumeAttributesClassName)
+        if obj.status.modifyVolumeStatus is not None:
+            names.append(obj.status.modifyVolumeStatus.targetVolumeAttributesClassName)
+    return {name for name in names if name}
+
+
+def _keys_of_classes(obj: Any) -> Iterable[Key]:
+    return [Key("", name) for name in _classes_of(obj)]
+
+
+def _changes_class(old: Any, new: Any) -> bool:
+    """Whether it let go of a class."""
+    return old is not None and bool(_classes_of(old) - (_classes_of(new) if new is not None else set()))
 
 
 def _claims_of(pod: Any) -> Iterable[Key]:

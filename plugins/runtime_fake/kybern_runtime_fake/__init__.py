@@ -32,8 +32,8 @@ def kybern_runtime(start: Start) -> dict[str, type[RuntimeDriver]]:
 @hookimpl
 def kybern_controllers(start: Start) -> Iterable[Controller]:
     """Pretended storage, where there are nodes that only pretend."""
-    from kybern_runtime_fake.storage import FakeProvisioner
+    from kybern_runtime_fake.storage import FakeAttacher, FakeProvisioner, FakeResizer
 
     nodes = start.config.nodes
     runtimes = {nodes.runtime if nodes.count else ""} | {group.runtime or nodes.runtime for group in nodes.group}
-    return [FakeProvisioner()] if "fake" in runtimes else []
+    return [FakeProvisioner(), FakeAttacher(), FakeResizer()] if "fake" in runtimes else []

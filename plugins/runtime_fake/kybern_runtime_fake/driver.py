@@ -15,6 +15,7 @@ from kybern_runtime_fake.journal import ImageRecord, Journal
 from kybern_runtime_fake.options import BehaviourError, Options, Subject, behaviour_of, usage_said
 from kybern_runtime_fake.prober import FakeProber
 from kybern_runtime_fake.runtime import FakeRuntime
+from kybern_runtime_fake.storage import PROVISIONER as STORAGE_DRIVER
 
 __all__ = ["FakeDriver"]
 
@@ -25,6 +26,7 @@ class FakeDriver(RuntimeDriver):
     """The runtime `fake`."""
 
     needs_volumes: ClassVar[bool] = False
+    csi_drivers: ClassVar[tuple[str, ...]] = (STORAGE_DRIVER,)
     runtime: FakeRuntime
     images: FakeImages
     options: Options
