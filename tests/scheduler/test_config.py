@@ -46,6 +46,7 @@ def test_the_default_profile_is_upstreams() -> None:
         "TaintToleration": 3,
         "NodeAffinity": 2,
         "NodeResourcesFit": 1,
+        "VolumeBinding": 1,
         "PodTopologySpread": 2,
         "InterPodAffinity": 2,
         "DynamicResources": 2,

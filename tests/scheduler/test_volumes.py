@@ -8,7 +8,7 @@ import pytest
 
 from kybern.api import types
 from kybern.api.core import PersistentVolume, PersistentVolumeClaim
-from kybern.api.storage import CSINode, StorageClass
+from kybern.api.storage import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
 from kybern.clock import settle
 from tests.scheduler.test_filters import objection, status_of
 from tests.scheduler.world import Cluster, Running, node, pod
@@ -217,3 +217,60 @@ async def test_a_pod_waits_for_its_claim_and_is_woken_by_it() -> None:
         cluster.put(claim("data", volume="v"))
         await settle()
     assert cluster.bindings == [("p", "n")]
+
+
+def csi_driver(**spec: Any) -> Any:
+    return types.from_plain(CSIDriver, {"metadata": {"name": "disk.example.com"}, "spec": spec})
+
+
+def capacity(zone: str | None, amount: str, most: str | None = None) -> Any:
+    topology = {"matchLabels": {"zone": zone}} if zone is not None else None
+    metadata = {"name": f"in-{zone}", "namespace": "kube-system"}
+    plain = {"metadata": metadata, "storageClassName": "late", "capacity": amount, "maximumVolumeSize": most}
+    return types.from_plain(CSIStorageCapacity, plain | {"nodeTopology": topology})
+
+
+@pytest.mark.parametrize(
+    ("objects", "fits"),
+    [
+        ([csi_driver(storageCapacity=True)], False),
+        ([csi_driver(storageCapacity=False)], True),
+        ([csi_driver(storageCapacity=True), capacity("a", "2Gi")], True),
+        ([csi_driver(storageCapacity=True), capacity("a", "1Mi")], False),
+        ([csi_driver(storageCapacity=True), capacity("a", "2Gi", most="1Mi")], False),
+        ([csi_driver(storageCapacity=True), capacity("b", "2Gi")], False),
+        ([csi_driver(storageCapacity=True), capacity(None, "2Gi")], False),
+    ],
+)
+def test_a_volume_is_made_only_where_there_is_room_for_it(objects: list[Any], fits: bool) -> None:
+    found = objection(using("data"), N, claim("data", storage_class="late"), storage_class("late"), *objects)
+    assert found == (() if fits else ("node(s) did not have enough free storage",))
+
+
+async def test_the_node_with_the_most_room_is_best_for_a_new_volume() -> None:
+    nodes = [node(f"n-{zone}", labels={"zone": zone}) for zone in "abc"]
+    rooms = [capacity("a", "2Gi"), capacity("b", "90Gi"), capacity("c", "3Gi")]
+    there = [claim("data", storage_class="late"), storage_class("late"), csi_driver(storageCapacity=True), *rooms]
+    cluster = Cluster(*nodes, *there)
+    chosen: list[str] = []
+
+    async def patch(kind: Any, name: str, namespace: str, body: Any, **_: Any) -> None:
+        chosen.extend(body["metadata"]["annotations"].values())
+
+    cluster.patch = patch  # type: ignore[method-assign]
+    async with Running(cluster.scheduler()):
+        cluster.put(using("data"))
+        await settle()
+    assert chosen == ["n-b"]
+
+
+def test_a_driver_may_want_no_pods_where_it_is_not_installed() -> None:
+    bound = [volume("v", csi={"driver": "disk.example.com", "volumeHandle": "h"}), claim("data", volume="v")]
+    elsewhere = types.from_plain(CSINode, {"metadata": {"name": "n"}, "spec": {"drivers": None}})
+    missing = ("disk.example.com CSI driver is not installed on the node",)
+    wanted = csi_driver(preventPodSchedulingIfMissing=True)
+    assert objection(using("data"), N, *bound, wanted) == missing
+    assert objection(using("data"), N, *bound, wanted, elsewhere) == missing
+    assert objection(using("data"), N, *bound, csi_driver()) == ()
+    there = types.to_plain(elsewhere) | {"spec": {"drivers": [{"name": "disk.example.com", "nodeID": "n"}]}}
+    assert objection(using("data"), N, *bound, wanted, types.from_plain(CSINode, there)) == ()

@@ -113,6 +113,8 @@ class Resource(enum.StrEnum):
     PV = "PersistentVolume"
     STORAGE_CLASS = "storage.k8s.io/StorageClass"
     CSI_NODE = "storage.k8s.io/CSINode"
+    CSI_DRIVER = "storage.k8s.io/CSIDriver"
+    CSI_STORAGE_CAPACITY = "storage.k8s.io/CSIStorageCapacity"
     NAMESPACE = "Namespace"
     ANY = "*"
 

@@ -17,7 +17,7 @@ __all__ = ["Watching"]
 
 def _other_kinds() -> dict[Resource, type[Any]]:
     from kybern.api.core import Namespace, PersistentVolume, PersistentVolumeClaim
-    from kybern.api.storage import CSINode, StorageClass
+    from kybern.api.storage import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
 
     return {
         Resource.NAMESPACE: Namespace,
@@ -25,6 +25,8 @@ def _other_kinds() -> dict[Resource, type[Any]]:
         Resource.PVC: PersistentVolumeClaim,
         Resource.STORAGE_CLASS: StorageClass,
         Resource.CSI_NODE: CSINode,
+        Resource.CSI_DRIVER: CSIDriver,
+        Resource.CSI_STORAGE_CAPACITY: CSIStorageCapacity,
     }
 
 

@@ -49,11 +49,17 @@ class NodeVolumeLimits(Policy):
         return None
 
     def filter(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> Status | None:
-        """Object where the pod's volumes and those already there are too many."""
-        limits = self._limits(info)
+        """Object where the pod's volumes and those already there are too many, or the driver is not there at all."""
+        wanted: Attached = state.data[self.name]
+        found = self._csi_nodes.get(info.name)
+        drivers = (found.spec.drivers if found is not None else None) or ()
+        missing = sorted({driver for driver, _ in wanted} - {d.name for d in drivers})
+        for driver in missing:
+            if self._must_be_there(driver):
+                return self.unresolvable(f"{driver} CSI driver is not installed on the node")
+        limits = _limits(drivers)
         if not limits:
             return None
-        wanted: Attached = state.data[self.name]
         there: Attached = set()
         for other in info.pods.values():
             if other.pod.spec.volumes:
@@ -63,14 +69,10 @@ class NodeVolumeLimits(Policy):
                 return self.unschedulable(REASON)
         return None
 
-    def _limits(self, info: NodeInfo) -> dict[str, int]:
-        found = self._csi_nodes.get(info.name)
-        drivers = (found.spec.drivers if found is not None else None) or ()
-        return {
-            d.name: d.allocatable.count
-            for d in drivers
-            if d.allocatable is not None and d.allocatable.count is not None
-        }
+    def _must_be_there(self, driver: str) -> bool:
+        """Whether the driver wants no pods on nodes that it has not come to (KEP-5030)."""
+        found = self._volumes.driver(driver)
+        return found is not None and bool(found.spec.preventPodSchedulingIfMissing)
 
     def _attached(self, pod: PodInfo) -> Attached:
         """The CSI volumes of a pod; one that is yet to be made counts by its claim."""
@@ -88,3 +90,9 @@ class NodeVolumeLimits(Policy):
             if storage_class is not None and storage_class.provisioner:
                 found.add((storage_class.provisioner, f"{pod.namespace}/{ref.name}"))
         return found
+
+
+def _limits(drivers: Iterable[Any]) -> dict[str, int]:
+    return {
+        d.name: d.allocatable.count for d in drivers if d.allocatable is not None and d.allocatable.count is not None
+    }

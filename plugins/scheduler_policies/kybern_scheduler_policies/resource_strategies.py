@@ -107,13 +107,15 @@ def read_strategy(plain: Mapping[str, Any] | None) -> Strategy:
     if kind == "MostAllocated":
         return MostAllocated()
     if kind == "RequestedToCapacityRatio":
-        return RequestedToCapacityRatio(_read_shape(((plain or {}).get("requestedToCapacityRatio") or {}).get("shape")))
+        path = "scoringStrategy.requestedToCapacityRatio.shape"
+        shape = ((plain or {}).get("requestedToCapacityRatio") or {}).get("shape")
+        return RequestedToCapacityRatio(read_shape(shape, path))
     known = "LeastAllocated, MostAllocated, RequestedToCapacityRatio"
     raise ValueError(f"scoringStrategy.type: {kind!r} is not supported; must be one of {known}")
 
 
-def _read_shape(plain: Any) -> list[tuple[int, int]]:
-    path = "scoringStrategy.requestedToCapacityRatio.shape"
+def read_shape(plain: Any, path: str) -> list[tuple[int, int]]:
+    """The points of a line: (utilization, score)."""
     shape = [(point.get("utilization", 0), point.get("score", 0)) for point in plain or ()]
     if not shape:
         raise ValueError(f"{path}: at least one point must be given")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from kybern.api import quantity
@@ -16,8 +17,10 @@ from kybern.api.errors import StatusError
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import SKIP, Action, Code, CycleState, Handle, Hint, Policy, Resource, Status
-from kybern.scheduler.snapshot import Snapshot
+from kybern.scheduler.snapshot import Candidates, Snapshot
 from kybern_scheduler_policies.resource_scoring import only_fields
+from kybern_scheduler_policies.resource_strategies import RequestedToCapacityRatio, read_shape
+from kybern_scheduler_policies.storage_capacity import StorageCapacities
 from kybern_scheduler_policies.volume_claims import (
     NO_PROVISIONER,
     SELECTED_NODE,
@@ -32,19 +35,26 @@ from kybern_scheduler_policies.volume_claims import (
 REASON_UNBOUND = "pod has unbound immediate PersistentVolumeClaims"
 REASON_AFFINITY = "node(s) didn't match PersistentVolume's node affinity"
 REASON_NONE = "node(s) didn't find available persistent volumes to bind"
+REASON_FULL = "node(s) did not have enough free storage"
 REASON_LOST = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
+
+
+SHAPE = ((0, 10), (100, 0))
+"""(utilization, score) of storage, unless the profile has another."""
 
 
 class _Claims:
     """The pod's claims, sorted out."""
 
-    __slots__ = ("bound", "delayed", "plans")
+    __slots__ = ("bound", "delayed", "plans", "rooms")
 
     def __init__(self) -> None:
         self.bound: list[Any] = []
         self.delayed: list[Any] = []
         self.plans: dict[str, list[tuple[Any, Any]]] = {}
         """By node: (claim, volume to bind it to, or None to have one made)."""
+        self.rooms: dict[str, dict[str, Fraction]] = {}
+        """By node: how much storage there is for claims that have one made, by their uid."""
 
 
 class VolumeBinding(Policy):
@@ -54,14 +64,18 @@ class VolumeBinding(Policy):
     default = True
 
     def __init__(self, args: Mapping[str, Any], handle: Handle) -> None:
-        """VolumeBindingArgs: bindTimeoutSeconds (600). `shape` is accepted: storage capacity is not scored."""
+        """VolumeBindingArgs: bindTimeoutSeconds (600), and `shape`: what each utilization of storage is worth (the
+        emptier the better)."""
         super().__init__(args, handle)
         only_fields(args, {"bindTimeoutSeconds", "shape"}, "VolumeBindingArgs")
         timeout = args.get("bindTimeoutSeconds")
         self._timeout = 600.0 if timeout is None else float(timeout)
         if self._timeout < 0:
             raise ValueError(f"bindTimeoutSeconds: {timeout} must not be negative")
+        shape = read_shape(args["shape"], "shape") if args.get("shape") else SHAPE
+        self._worth = RequestedToCapacityRatio(shape)
         self._volumes = Volumes(handle)
+        self._capacities = StorageCapacities(handle, self._volumes)
         self._reserved: dict[str, str] = {}
         """Volumes promised to claims that are about to be bound: volume name -> pod uid."""
         self._waiting: dict[str, asyncio.Event] = {}
@@ -77,6 +91,8 @@ class VolumeBinding(Policy):
             Hint(Resource.PV, Action.ADD | Action.UPDATE),
             Hint(Resource.STORAGE_CLASS, Action.ADD | Action.UPDATE),
             Hint(Resource.NODE, Action.ADD | Action.UPDATE_NODE_LABEL),
+            Hint(Resource.CSI_DRIVER, Action.UPDATE),
+            Hint(Resource.CSI_STORAGE_CAPACITY, Action.ADD | Action.UPDATE),
         )
 
     def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | None:
@@ -111,13 +127,61 @@ class VolumeBinding(Policy):
             if not reaches(volume, info):
                 return self.unresolvable(REASON_AFFINITY)
         plan: list[tuple[Any, Any]] = []
+        rooms: dict[str, Fraction] = {}
         for claim in claims.delayed:
             volume = self._free_volume(claim, info, {v.metadata.name for _, v in plan if v is not None})
-            if volume is None and not self._can_provision(claim, info):
-                return self.unresolvable(REASON_NONE)
+            if volume is None:
+                if not self._can_provision(claim, info):
+                    return self.unresolvable(REASON_NONE)
+                if not self._has_room(claim, info, rooms):
+                    return self.unresolvable(REASON_FULL)
             plan.append((claim, volume))
-        claims.plans[info.name] = plan
+        claims.plans[info.name], claims.rooms[info.name] = plan, rooms
         return None
+
+    def _has_room(self, claim: Any, info: NodeInfo, rooms: dict[str, Fraction]) -> bool:
+        """Whether a volume of that size can be made, for all that the driver tells."""
+        found = self._volumes.storage_class(claim)
+        if not self._capacities.counts(found):
+            return True
+        room = self._capacities.largest(found, _size(claim.spec.resources.requests), info)
+        if room is None:
+            return False
+        rooms[claim.metadata.uid or claim.metadata.name] = room
+        return True
+
+    def pre_score(self, state: CycleState, pod: PodInfo, infos: Candidates) -> Status | None:
+        """Nodes differ by how well volumes would fit that are yet to be bound."""
+        claims: _Claims | None = state.data.get(self.name)
+        if claims is None or not claims.delayed:
+            return SKIP
+        static = any(volume is not None for plan in claims.plans.values() for _, volume in plan)
+        return None if static or any(claims.rooms.values()) else SKIP
+
+    def score(self, state: CycleState, pod: PodInfo, info: NodeInfo) -> int:
+        """The mean worth of the classes' utilization: of the volumes that are there, else of the room for new ones."""
+        claims: _Claims = state.data[self.name]
+        plan, rooms = claims.plans.get(info.name, ()), claims.rooms.get(info.name, {})
+        wanted: dict[str, Fraction] = {}
+        there: dict[str, Fraction] = {}
+        static = any(volume is not None for _, volume in plan)
+        for claim, volume in plan:
+            name, room = class_of(claim), rooms.get(claim.metadata.uid or claim.metadata.name)
+            if static and volume is not None:
+                there[name] = there.get(name, Fraction(0)) + _size(volume.spec.capacity)
+            elif not static and room is not None:
+                # Claims of one class share what there is.
+                there[name] = room
+            else:
+                continue
+            wanted[name] = wanted.get(name, Fraction(0)) + _size(claim.spec.resources.requests)
+        scores = [self._worth_of(wanted[name], amount) for name, amount in there.items()]
+        return self._worth.mean(sum(scores), len(scores))
+
+    def _worth_of(self, wanted: Fraction, there: Fraction) -> int:
+        if not there or wanted > there:
+            return self._worth.one(100, 100)
+        return self._worth.one(int(wanted), int(there) or 1)
 
     def _free_volume(self, claim: Any, info: NodeInfo, taken: set[str]) -> Any:
         """The smallest volume that fits the claim and is not promised to another."""
@@ -126,7 +190,7 @@ class VolumeBinding(Policy):
             for v in self._volumes.volumes()
             if not {v.metadata.name} & (taken | self._reserved.keys()) and _fits(v, claim) and reaches(v, info)
         ]
-        return min(fitting, key=lambda v: quantity.parse((v.spec.capacity or {}).get("storage", "0")), default=None)
+        return min(fitting, key=lambda v: _size(v.spec.capacity), default=None)
 
     def _can_provision(self, claim: Any, info: NodeInfo) -> bool:
         found = self._volumes.storage_class(claim)
@@ -229,9 +293,13 @@ def _fits(volume: Any, claim: Any) -> bool:
         return False
     if not set(wanted.accessModes or ()) <= set(spec.accessModes or ()):
         return False
-    requests = (wanted.resources.requests if wanted.resources is not None else None) or {}
-    size = quantity.parse((spec.capacity or {}).get("storage", "0"))
-    return size >= quantity.parse(requests.get("storage", "0")) and _selected(volume, wanted.selector)
+    if (spec.volumeAttributesClassName or "") != (wanted.volumeAttributesClassName or ""):
+        return False
+    return bool(_size(spec.capacity) >= _size(wanted.resources.requests)) and _selected(volume, wanted.selector)
+
+
+def _size(amounts: Mapping[str, str] | None) -> Fraction:
+    return quantity.parse((amounts or {}).get("storage", "0"))
 
 
 def _selected(volume: Any, selector: Any) -> bool:

@@ -40,8 +40,9 @@ class Volumes:
 
     def __init__(self, handle: Handle) -> None:
         from kybern.api.core import PersistentVolume, PersistentVolumeClaim
-        from kybern.api.storage import StorageClass
+        from kybern.api.storage import CSIDriver, StorageClass
 
+        self._drivers = handle.informer(CSIDriver)
         self._claims = handle.informer(PersistentVolumeClaim)
         self._volumes = handle.informer(PersistentVolume)
         self._classes = handle.informer(StorageClass)
@@ -62,6 +63,10 @@ class Volumes:
         """The claim's StorageClass, or None."""
         name = class_of(claim)
         return self._classes.get(name) if name else None
+
+    def driver(self, name: str) -> Any:
+        """The CSIDriver, or None."""
+        return self._drivers.get(name)
 
     def waits_for_consumer(self, claim: Any) -> bool:
         """Whether the claim is bound only when a pod that uses it has a node."""
