@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import pytest
+import yaml
 from joserfc import jws
 from joserfc.jwk import OctKey
 
@@ -13,7 +14,7 @@ from kybern.api import types
 from kybern.api.core import ConfigMap, Secret
 from kybern.api.time import format_time
 from kybern.testing.world import World
-from kybern_controllers_cluster.bootstrap_tokens import BootstrapSigner, TokenCleaner, signature
+from kybern_controllers_cluster.bootstrap_tokens import BootstrapSigner, TokenCleaner, public_kubeconfig, signature
 
 pytestmark = pytest.mark.anyio
 
@@ -92,3 +93,18 @@ async def test_a_time_that_nobody_can_read_has_passed(world: World) -> None:
     async with world.running(TokenCleaner()):
         await world.settle(1)
         assert world.all(Secret) == []
+
+
+async def test_the_first_token_finds_something_to_sign(world: World) -> None:
+    async with world.running(BootstrapSigner(lambda: public_kubeconfig("https://10.0.0.1:6443", b"PEM"))):
+        await world.apply(Secret, token("silent", **{"usage-bootstrap-signing": "false"}))
+        await world.settle(1)
+        assert world.all(ConfigMap) == []
+        await world.apply(Secret, token())
+        await world.settle(1)
+        [info] = world.all(ConfigMap)
+        assert (info.metadata.namespace, info.metadata.name) == ("kube-public", "cluster-info")
+        assert signatures(world) == {"jws-kubeconfig-abcdef"}
+        config = yaml.safe_load(info.data["kubeconfig"])
+        assert config["clusters"][0]["cluster"]["server"] == "https://10.0.0.1:6443"
+        assert (config["users"], config["current-context"]) == (None, "")

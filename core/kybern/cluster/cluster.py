@@ -237,7 +237,7 @@ class Cluster:
         await self.server.start()
         stack.push_async_callback(self.server.close)
         listening = listener.listen(self.config.api, self.state.read().port if self.state.exists else 0)
-        self.url = listener.url(listening, self.config.api.address)
+        self.url = start.server_url = listener.url(listening, self.config.api.address)
         await self.server.serve(listening, self.pki.server_ssl_context())
 
     async def _run_components(self, tasks: anyio.abc.TaskGroup, start: Start) -> None:

@@ -43,3 +43,5 @@ class Start:
     usage: Callable[..., Awaitable[Sequence[NodeUsage]]]
     """What the nodes of this process and their pods use now, or with `usage(pods)` these pods alone; empty before the
     nodes run."""
+    server_url: str = ""
+    """Where the API server listens; known when controllers are asked for."""

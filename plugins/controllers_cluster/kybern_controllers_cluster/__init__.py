@@ -28,7 +28,7 @@ class Options:
 @hookimpl
 def kybern_controllers(start: Start) -> Iterable[Controller]:
     from kybern_controllers_cluster.attachdetach import AttachDetachController
-    from kybern_controllers_cluster.bootstrap_tokens import BootstrapSigner, TokenCleaner
+    from kybern_controllers_cluster.bootstrap_tokens import BootstrapSigner, TokenCleaner, public_kubeconfig
     from kybern_controllers_cluster.clusterrole_aggregation import ClusterRoleAggregationController
     from kybern_controllers_cluster.csr_approving import CSRApprovingController
     from kybern_controllers_cluster.csr_cleaner import CSRCleanerController
@@ -84,7 +84,7 @@ def kybern_controllers(start: Start) -> Iterable[Controller]:
         AttachDetachController(),
         NodeTTLController(),
         TokenCleaner(),
-        BootstrapSigner(),
+        BootstrapSigner(lambda: public_kubeconfig(start.server_url, start.pki.ca_certificate)),
         ServiceAccountController(),
         RootCAController(lambda: start.pki.ca_certificate),
         ClusterRoleAggregationController(),

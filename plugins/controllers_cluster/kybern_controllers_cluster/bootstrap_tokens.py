@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -104,6 +104,10 @@ class BootstrapSigner(Controller):
     name = "bootstrap-signer"
     workers = 1
 
+    def __init__(self, kubeconfig: Callable[[], str] | None = None) -> None:
+        """`kubeconfig`: what `cluster-info` shall hold when the first token finds none, as kubeadm would make it."""
+        self._kubeconfig = kubeconfig
+
     def setup(self, context: Context) -> None:
         from kybern.api.core import ConfigMap, Secret
 
@@ -113,10 +117,12 @@ class BootstrapSigner(Controller):
 
     async def reconcile(self, key: Key) -> Result | None:
         info: Any = self.maps.get(CLUSTER_INFO.name, CLUSTER_INFO.namespace)
-        if info is None or not (info.data or {}).get(KUBECONFIG):
-            return None
         tokens = [secret for secret in self.secrets.list(SYSTEM) if is_token(secret)]
         now = self.clock.now()
+        if info is None and self._kubeconfig is not None and any(signing_key(token, now) for token in tokens):
+            info = await self._publish(self._kubeconfig())
+        if info is None or not (info.data or {}).get(KUBECONFIG):
+            return None
         wanted = signed(info.data, tokens, now)
         if wanted != info.data:
             changed = types.copy(info)
@@ -124,6 +130,28 @@ class BootstrapSigner(Controller):
             await self.client.update(changed)
         ends = [left for secret in tokens if (left := seconds_left(secret, now))]
         return Result(min(ends)) if ends else None
+
+    async def _publish(self, text: str) -> Any:
+        from kybern.api.core import ConfigMap
+        from kybern.api.meta import ObjectMeta
+
+        metadata = ObjectMeta(name=CLUSTER_INFO.name, namespace=CLUSTER_INFO.namespace)
+        try:
+            return await self.client.create(ConfigMap(metadata=metadata, data={KUBECONFIG: text}))
+        except StatusError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        return None
+
+
+def public_kubeconfig(server: str, ca_certificate: bytes) -> str:
+    """Where the cluster is and how to know it, without anybody's credentials."""
+    import yaml
+
+    authority = base64.b64encode(ca_certificate).decode()
+    cluster = {"name": "", "cluster": {"certificate-authority-data": authority, "server": server}}
+    plain = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": None, "users": None}
+    return str(yaml.safe_dump({**plain, "current-context": ""}))
 
 
 def signed(data: dict[str, str], tokens: Iterable[Any], now: float) -> dict[str, str]:
