@@ -100,6 +100,31 @@ def test_a_pod_past_its_grace_is_charged_no_more() -> None:
     assert "pods" not in quota.usage("", "pods", found, 91)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "held", "more", "cpu"),
+    [
+        ("1", {"resources": {"requests": {"cpu": "1"}}}, {}, "1"),
+        ("1", {"resources": {"requests": {"cpu": "2"}}}, {}, "2"),
+        ("1", {"resources": {"requests": {"cpu": "1"}}, "allocatedResources": {"cpu": "1500m"}}, {}, "1500m"),
+        ("3", {"resources": {"requests": {"cpu": "2"}}}, {}, "3"),
+        ("3", {"resources": {"requests": {"cpu": "2"}}},
+         {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}]}, "2"),
+        ("1", {}, {}, "1"),
+    ],
+    ids=["no resize", "shrinking", "promised", "growing", "never fits", "not started"],
+)  # fmt: skip
+def test_a_pod_that_is_resized_is_charged_for_what_it_wants_and_for_what_it_holds(
+    wanted: str, held: dict[str, Any], more: dict[str, Any], cpu: str
+) -> None:
+    container = {"name": "c", "resources": {"requests": {"cpu": wanted}}}
+    status = {
+        "containerStatuses": [{"name": "c", "image": "x", "imageID": "", "ready": True, "restartCount": 0, **held}]
+    }
+    made = {"metadata": {"name": "p"}, "spec": {"containers": [container]}, "status": status | more}
+    charged = quota.usage("", "pods", types.from_plain(Pod, made), 0)
+    assert quota.shown("requests.cpu", charged["requests.cpu"]) == cpu
+
+
 SCOPES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"scopes": ["Terminating"]}, {"activeDeadlineSeconds": 5}, True),
     ({"scopes": ["Terminating"]}, {}, False),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kybern.api import core
+from kybern.api import core, types
 from kybern.api.errors import StatusError
 from kybern_admission_builtin.limit_ranger import LimitRanger
 from tests.security.world import World, admit, plain, request
@@ -44,8 +44,8 @@ def container(name: str = "c", requests: str = "", limits: str = "", **fields: A
     return {"name": name, "image": "x", "resources": resources, **fields}
 
 
-def pod(*containers: dict[str, Any], init: list[dict[str, Any]] | None = None) -> Any:
-    spec = {"containers": list(containers) or [container()], "initContainers": init or []}
+def pod(*containers: dict[str, Any], init: list[dict[str, Any]] | None = None, **more: Any) -> Any:
+    spec = {"containers": list(containers) or [container()], "initContainers": init or [], **more}
     return plain("v1/Pod", metadata={"name": "p", "namespace": "a"}, spec=spec)
 
 
@@ -145,6 +145,24 @@ async def test_other_namespaces_are_not_concerned() -> None:
 )
 async def test_what_is_out_of_bounds_is_refused(item: dict[str, Any], refused: Any, why: str) -> None:
     assert await Cluster(item).refused(refused) == why
+
+
+async def test_what_a_pod_asks_for_as_a_whole_is_bounded() -> None:
+    cluster = Cluster({"type": "Pod", "max": {"cpu": "3"}})
+    made = pod(container(limits="cpu=1"), resources={"limits": {"cpu": "4"}})
+    assert await cluster.refused(made) == "maximum cpu usage per Pod is 3, but limit is 4"
+    await cluster.create(pod(container(limits="cpu=4"), resources={"limits": {"cpu": "2"}}))
+
+
+async def test_a_resize_is_bounded_and_gets_no_defaults() -> None:
+    cluster = Cluster(DEFAULTS | {"max": {"cpu": "1"}})
+    old, new = pod(container(requests="cpu=1")), pod(container(requests="cpu=2"))
+    assert cluster.plugin.handles("UPDATE", types.kind_of(old), "resize")
+    assert not cluster.plugin.handles("UPDATE", types.kind_of(old), "")
+    with pytest.raises(StatusError) as caught:
+        await admit(cluster.plugin, request("UPDATE", new, old=old, subresource="resize"))
+    assert "maximum cpu usage per Container is 1.  No limit is specified" in caught.value.message
+    assert new.spec.containers[0].resources.limits is None
 
 
 async def test_every_limit_range_counts() -> None:

@@ -113,6 +113,13 @@ async def test_containers_must_say_what_a_quota_counts() -> None:
     assert await cluster.refused(made) == "failed quota: q: must specify limits.memory for: c,i; requests.cpu for: i"
 
 
+async def test_a_pod_may_say_it_for_its_containers() -> None:
+    cluster = Cluster()
+    cluster.quota(requests_cpu="1", limits_memory="1Gi")
+    await cluster.create(pod(resources={"requests": {"cpu": "300m"}}))
+    assert cluster.used() == {"requests.cpu": "300m", "limits.memory": "0"}
+
+
 async def test_a_quota_that_nobody_has_counted_yet_lets_nothing_through() -> None:
     cluster = Cluster()
     cluster.quota(pods="5", used=None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from kybern.api import quantity, selectors
+from kybern.api import quantity, selectors, types
 from kybern.api.core.podspec.totals import pod_limits, pod_requests, qos_class
 from kybern.api.time import parse_time
 
@@ -98,14 +98,50 @@ def _pod(pod: Any, now: float) -> Amounts:
     if pod.status.phase in ("Succeeded", "Failed") or _overdue(pod.metadata, now):
         return {}
     total: Amounts = {"pods": ONE}
-    for name, amount in pod_requests(pod.spec).items():
+    spec = _in_effect(pod)
+    for name, amount in pod_requests(spec).items():
         total[f"requests.{name}"] = amount
         if name in ("cpu", "memory", "ephemeral-storage") or name.startswith("hugepages-"):
             total[name] = amount
-    for name, amount in pod_limits(pod.spec).items():
+    for name, amount in pod_limits(spec).items():
         if name in ("cpu", "memory", "ephemeral-storage"):
             total[f"limits.{name}"] = amount
     return total
+
+
+def _in_effect(pod: Any) -> Any:
+    """The pod's spec; while a resize is under way, with the larger of what is wanted and what is still held
+    (KEP-1287), and without what is wanted when its node can never give it."""
+    held = {
+        s.name: _held(s) for s in (*(pod.status.containerStatuses or ()), *(pod.status.initContainerStatuses or ()))
+    }
+    containers = (*(pod.spec.containers or ()), *(pod.spec.initContainers or ()))
+    if all(held.get(c.name, ({}, {})) in (_stated(c), ({}, {})) for c in containers):
+        return pod.spec
+    spec = types.copy(pod.spec)
+    infeasible = any(c.type == "PodResizePending" and c.reason == "Infeasible" for c in pod.status.conditions or ())
+    for container in (*(spec.containers or ()), *(spec.initContainers or ())):
+        if container.name in held:
+            requests, limits = held[container.name]
+            wanted = ({}, {}) if infeasible else _stated(container)
+            container.resources.requests = _larger(wanted[0], requests)
+            container.resources.limits = _larger(wanted[1], limits)
+    return spec
+
+
+def _stated(container: Any) -> tuple[dict[str, str], dict[str, str]]:
+    return container.resources.requests or {}, container.resources.limits or {}
+
+
+def _held(status: Any) -> tuple[dict[str, str], dict[str, str]]:
+    """(requests, limits) that a container has or was promised."""
+    actual = status.resources
+    requests = _larger(status.allocatedResources or {}, (actual.requests if actual is not None else None) or {})
+    return requests, (actual.limits if actual is not None else None) or {}
+
+
+def _larger(one: dict[str, str], other: dict[str, str]) -> dict[str, str]:
+    return {name: max((a[name] for a in (one, other) if name in a), key=quantity.parse) for name in {**one, **other}}
 
 
 def _overdue(metadata: Any, now: float) -> bool:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from kybern.api import quantity
+from kybern.api.core.podspec.totals import pod_resources
 from kybern.api.kind import Kind
 from kybern.apiserver.admission import Admission, AdmissionRequest
 from kybern.reconcile.interface import Informer
@@ -17,6 +18,13 @@ __all__ = ["LimitRanger"]
 ANNOTATION = "kubernetes.io/limit-ranger"
 
 Amounts = Mapping[str, str]
+
+_CONCERNED = {
+    ("Pod", "CREATE", ""),
+    ("Pod", "UPDATE", "resize"),
+    ("PersistentVolumeClaim", "CREATE", ""),
+    ("PersistentVolumeClaim", "UPDATE", ""),
+}
 
 
 class LimitRanger(Admission):
@@ -29,17 +37,11 @@ class LimitRanger(Admission):
         self._ranges = ranges
 
     def handles(self, operation: str, kind: Kind, subresource: str) -> bool:
-        if kind.group or subresource:
-            return False
         # A pod's resources do not change with an update of the pod itself.
-        return (kind.kind, operation) in (
-            ("Pod", "CREATE"),
-            ("PersistentVolumeClaim", "CREATE"),
-            ("PersistentVolumeClaim", "UPDATE"),
-        )
+        return not kind.group and (kind.kind, operation, subresource) in _CONCERNED
 
     async def mutate(self, request: AdmissionRequest) -> None:
-        if request.kind.kind != "Pod":
+        if request.kind.kind != "Pod" or request.operation != "CREATE":
             return
         done = [text for limits in self._of(request) for text in _fill_in(request.object, limits)]
         if done:
@@ -143,32 +145,6 @@ def _ratio(type: str, name: str, most: str, request: str | None, limit: str | No
 
 
 def _total(pod: Any, field: str) -> dict[str, str]:
-    """What the whole pod asks for: containers and sidecars together, or the hungriest init container."""
-    running: dict[str, Fraction] = {}
-    for container in pod.spec.containers or ():
-        _add(running, container, field)
-    peak: dict[str, Fraction] = {}
-    sidecars: dict[str, Fraction] = {}
-    for container in pod.spec.initContainers or ():
-        if container.restartPolicy == "Always":
-            _add(running, container, field)
-            _add(sidecars, container, field)
-        else:
-            starting = dict(sidecars)
-            _add(starting, container, field)
-            peak = _larger(peak, starting)
-        peak = _larger(peak, sidecars)
-    return {name: quantity.format(value, _form(name)) for name, value in _larger(running, peak).items()}
-
-
-def _add(total: dict[str, Fraction], container: Any, field: str) -> None:
-    for name, value in (getattr(container.resources, field) or {}).items():
-        total[name] = total.get(name, Fraction(0)) + quantity.parse(value)
-
-
-def _larger(one: dict[str, Fraction], other: dict[str, Fraction]) -> dict[str, Fraction]:
-    return {name: max(one.get(name, Fraction(0)), other.get(name, Fraction(0))) for name in {**one, **other}}
-
-
-def _form(name: str) -> str:
-    return "DecimalSI" if name == "cpu" else "BinarySI"
+    """What the whole pod asks for."""
+    total = pod_resources(pod.spec, field)
+    return {name: quantity.format(value, "DecimalSI" if name == "cpu" else "BinarySI") for name, value in total.items()}

@@ -142,9 +142,11 @@ def _listed(names: list[str], figures: Amounts) -> str:
 
 
 def _check_specified(request: AdmissionRequest, quota: Any, hard: Amounts) -> None:
-    """A quota on computing resources counts what containers say, so they must say it."""
+    """A quota on computing resources counts what containers say, so they must say it; or the pod says it for them."""
     missing: dict[str, list[str]] = {}
     spec = request.object.spec
+    if spec.resources is not None and (spec.resources.requests or spec.resources.limits):
+        return
     for entry in hard:
         field, _, resource = entry.rpartition(".")
         if resource not in _SPECIFIED or field not in ("", "requests", "limits"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from kybern.api import quantity
 
-__all__ = ["aggregate_requests", "pod_limits", "pod_requests", "qos_class"]
+__all__ = ["aggregate_requests", "pod_limits", "pod_requests", "pod_resources", "qos_class"]
 
 COMPUTE = ("cpu", "memory")
 Amounts = dict[str, Fraction]
@@ -37,20 +37,24 @@ def aggregate_requests(spec: Any) -> dict[str, str]:
     return {name: quantity.format(amount, _form(name)) for name, amount in _aggregate(spec, "requests").items()}
 
 
-def pod_requests(spec: Any) -> Amounts:
-    """What the pod as a whole asks for: its own requests before those of its containers, and the overhead."""
-    total = _aggregate(spec, "requests")
+def pod_resources(spec: Any, side: str) -> Amounts:
+    """`requests` or `limits` that a pod states: its own before those of its containers."""
+    total = _aggregate(spec, side)
     if spec.resources is not None:
-        total |= _amounts(spec.resources.requests)
+        total |= _amounts(getattr(spec.resources, side))
+    return total
+
+
+def pod_requests(spec: Any) -> Amounts:
+    """What the pod as a whole asks for: what it states, and the overhead."""
+    total = pod_resources(spec, "requests")
     _add(total, _amounts(spec.overhead))
     return total
 
 
 def pod_limits(spec: Any) -> Amounts:
     """The same of limits; overhead counts only where there is a limit."""
-    total = _aggregate(spec, "limits")
-    if spec.resources is not None:
-        total |= _amounts(spec.resources.limits)
+    total = pod_resources(spec, "limits")
     _add(total, {name: amount for name, amount in _amounts(spec.overhead).items() if total.get(name)})
     return total
 
