@@ -11,12 +11,13 @@ from kybern.api import types
 from kybern.api.core import PersistentVolume, PersistentVolumeClaim, Pod
 from kybern.api.errors import StatusError
 from kybern.api.storage import StorageClass, VolumeAttributesClass
+from kybern.api.storage.classes import default_class
+from kybern.api.storage.matching import best_match
 from kybern.testing.world import World
 from kybern_controllers_cluster.ephemeral_volume import EphemeralVolumeController
 from kybern_controllers_cluster.persistentvolume_binder import PersistentVolumeBinder
 from kybern_controllers_cluster.storage_protection import AttributesClassProtectionController
 from kybern_controllers_cluster.volume_expand import VolumeExpandController
-from kybern_controllers_cluster.volume_matching import best_match, default_class
 from kybern_runtime_fake.storage import FakeProvisioner, FakeResizer
 
 pytestmark = pytest.mark.anyio

@@ -16,6 +16,7 @@ from kybern.api.errors import StatusError
 from kybern.api.time import parse_time
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.pods import is_finished
+from kybern_controllers_cluster.pod_claims import claim_keys, index_claims
 
 EXCLUSIVE = "Volume is already exclusively attached to one node and can't be attached to another"
 RETRY = 5.0
@@ -51,7 +52,7 @@ class AttachDetachController(Controller):
         """Attachments that have just succeeded."""
         self.pods = context.watch(Pod, _node_of, on=_concerns)
         self.pods.add_index("node", lambda pod: (pod.spec.nodeName,) if pod.spec.nodeName else ())
-        self.pods.add_index("claim", lambda pod: [f"{k.namespace}/{k.name}" for k in _claims_of(pod)])
+        index_claims(self.pods)
         self.claims = context.watch(PersistentVolumeClaim, self._nodes_of_claim, on=_bound)
         self.volumes = context.informer(PersistentVolume)
         self.nodes = context.watch(Node, on=_uses_changed)
@@ -119,7 +120,7 @@ class AttachDetachController(Controller):
         return wanted
 
     def _volumes_of(self, pod: Any) -> Iterator[Any]:
-        for key in _claims_of(pod):
+        for key in claim_keys(pod):
             claim: Any = self.claims.get(key.name, key.namespace)
             if claim is None or claim.status.phase != "Bound" or not claim.spec.volumeName:
                 continue
@@ -202,18 +203,10 @@ def _node_of(pod: Any) -> Iterable[Key]:
     return (Key("", pod.spec.nodeName),) if pod.spec.nodeName else ()
 
 
-def _claims_of(pod: Any) -> Iterator[Key]:
-    for volume in pod.spec.volumes or ():
-        if volume.persistentVolumeClaim is not None:
-            yield Key(pod.metadata.namespace, volume.persistentVolumeClaim.claimName)
-        elif volume.ephemeral is not None:
-            yield Key(pod.metadata.namespace, f"{pod.metadata.name}-{volume.name}")
-
-
 def _concerns(old: Any, new: Any) -> bool:
     """Whether a pod with claims came to a node, ended, or went."""
     pod = new if new is not None else old
-    if not any(_claims_of(pod)):
+    if not any(claim_keys(pod)):
         return False
     if old is None or new is None:
         return True

@@ -13,9 +13,11 @@ from typing import Any
 
 from kybern.api import types
 from kybern.api.errors import StatusError
+from kybern.api.storage import matching
+from kybern.api.storage.classes import class_of, default_class, has_no_class
 from kybern.reconcile.interface import Context, Controller, Key
 from kybern.reconcile.pods import is_finished
-from kybern_controllers_cluster import volume_matching as matching
+from kybern_controllers_cluster.pod_claims import claim_keys, index_claims
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -42,8 +44,8 @@ class PersistentVolumeBinder(Controller):
         self.claims.add_index("volume", lambda c: (c.spec.volumeName,) if c.spec.volumeName else ())
         self.volumes = context.watch(PersistentVolume, self._volume_keys)
         self.classes = context.watch(StorageClass, self._unbound_keys)
-        self.pods = context.watch(Pod, _claims_of, on=_placed)
-        self.pods.add_index("claim", lambda pod: (f"{key.namespace}/{key.name}" for key in _claims_of(pod)))
+        self.pods = context.watch(Pod, claim_keys, on=_placed)
+        index_claims(self.pods)
 
     def _volume_keys(self, volume: Any) -> Iterator[Key]:
         """The volume, the claims that have to do with it, and all that still look for one."""
@@ -77,14 +79,14 @@ class PersistentVolumeBinder(Controller):
             await self._free_claim(claim)
 
     async def _free_claim(self, claim: Any) -> None:
-        found = self.classes.get(matching.class_of(claim))
+        found = self.classes.get(class_of(claim))
         chosen = matching.SELECTED_NODE in (claim.metadata.annotations or {})
         delayed = found is not None and found.volumeBindingMode == WAIT and not chosen
         volume = matching.best_match(claim, self.volumes.list(), delayed)
         if volume is not None:
             await self._bind(volume, claim)
             return
-        default = matching.default_class(self.classes.list()) if matching.has_no_class(claim) else None
+        default = default_class(self.classes.list()) if has_no_class(claim) else None
         if default is not None:
             changed = types.copy(claim)
             changed.spec.storageClassName = default.metadata.name
@@ -92,7 +94,7 @@ class PersistentVolumeBinder(Controller):
             return
         if delayed:
             self._tell_what_it_waits_for(claim)
-        elif matching.class_of(claim):
+        elif class_of(claim):
             claim = await self._ask_for_provisioning(claim, found)
         else:
             text = "no persistent volumes available for this claim and no storage class is set"
@@ -113,7 +115,7 @@ class PersistentVolumeBinder(Controller):
     async def _ask_for_provisioning(self, claim: Any, storage_class: Any) -> Any:
         """Tell the provisioner of the claim's class, by an annotation, that a volume is wanted."""
         if storage_class is None:
-            text = f'storageclass.storage.k8s.io "{matching.class_of(claim)}" not found'
+            text = f'storageclass.storage.k8s.io "{class_of(claim)}" not found'
             self.events.event(claim, "Warning", "ProvisioningFailed", text)
             return claim
         provisioner = storage_class.provisioner
@@ -322,14 +324,6 @@ def _claim_keys(claim: Any) -> Iterator[Key]:
     yield _key(claim)
     if claim.spec.volumeName:
         yield Key("", claim.spec.volumeName)
-
-
-def _claims_of(pod: Any) -> Iterator[Key]:
-    for volume in pod.spec.volumes or ():
-        if volume.persistentVolumeClaim is not None:
-            yield Key(pod.metadata.namespace, volume.persistentVolumeClaim.claimName)
-        elif volume.ephemeral is not None:
-            yield Key(pod.metadata.namespace, f"{pod.metadata.name}-{volume.name}")
 
 
 def _placed(old: Any, new: Any) -> bool:

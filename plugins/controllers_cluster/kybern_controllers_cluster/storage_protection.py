@@ -9,6 +9,7 @@ from kybern.api.errors import StatusError
 from kybern.client.interface import Client
 from kybern.reconcile.interface import Context, Controller, Key
 from kybern.reconcile.pods import is_finished
+from kybern_controllers_cluster.pod_claims import claim_keys, index_claims
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
@@ -25,8 +26,8 @@ class ClaimProtectionController(Controller):
 
         self.client = context.client
         self.claims = context.watch(PersistentVolumeClaim, on=lambda old, new: new is not None)
-        self.pods = context.watch(Pod, _claims_of, on=_lets_go)
-        self.pods.add_index("claim", lambda pod: (f"{key.namespace}/{key.name}" for key in _claims_of(pod)))
+        self.pods = context.watch(Pod, claim_keys, on=_lets_go)
+        index_claims(self.pods)
 
     async def reconcile(self, key: Key) -> None:
         claim: Any = self.claims.get(key.name, key.namespace)
@@ -107,15 +108,6 @@ def _keys_of_classes(obj: Any) -> Iterable[Key]:
 def _changes_class(old: Any, new: Any) -> bool:
     """Whether it let go of a class."""
     return old is not None and bool(_classes_of(old) - (_classes_of(new) if new is not None else set()))
-
-
-def _claims_of(pod: Any) -> Iterable[Key]:
-    namespace = pod.metadata.namespace
-    for volume in pod.spec.volumes or ():
-        if volume.persistentVolumeClaim is not None:
-            yield Key(namespace, volume.persistentVolumeClaim.claimName)
-        elif volume.ephemeral is not None:
-            yield Key(namespace, f"{pod.metadata.name}-{volume.name}")
 
 
 def _lets_go(old: Any, new: Any) -> bool:

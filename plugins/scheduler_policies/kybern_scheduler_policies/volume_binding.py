@@ -14,6 +14,8 @@ from typing import Any
 
 from kybern.api import quantity
 from kybern.api.errors import StatusError
+from kybern.api.storage.classes import class_of
+from kybern.api.storage.matching import SELECTED_NODE, best_match
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import SKIP, Action, Code, CycleState, Handle, Hint, Policy, Resource, Status
@@ -23,11 +25,9 @@ from kybern_scheduler_policies.resource_strategies import RequestedToCapacityRat
 from kybern_scheduler_policies.storage_capacity import StorageCapacities
 from kybern_scheduler_policies.volume_claims import (
     NO_PROVISIONER,
-    SELECTED_NODE,
     ClaimRef,
     Volumes,
     claims_of,
-    class_of,
     is_bound,
     reaches,
 )
@@ -184,13 +184,10 @@ class VolumeBinding(Policy):
         return self._worth.one(int(wanted), int(there) or 1)
 
     def _free_volume(self, claim: Any, info: NodeInfo, taken: set[str]) -> Any:
-        """The smallest volume that fits the claim and is not promised to another."""
-        fitting = [
-            v
-            for v in self._volumes.volumes()
-            if not {v.metadata.name} & (taken | self._reserved.keys()) and _fits(v, claim) and reaches(v, info)
-        ]
-        return min(fitting, key=lambda v: _size(v.spec.capacity), default=None)
+        """The best volume for the claim that is not promised to another."""
+        taken |= self._reserved.keys()
+        free = [v for v in self._volumes.volumes() if v.metadata.name not in taken and reaches(v, info)]
+        return best_match(claim, free)
 
     def _can_provision(self, claim: Any, info: NodeInfo) -> bool:
         found = self._volumes.storage_class(claim)
@@ -281,33 +278,8 @@ def _wrong_with(claim: Any, ref: ClaimRef, pod: PodInfo) -> str:
     return ""
 
 
-def _fits(volume: Any, claim: Any) -> bool:
-    """Whether the volume could be the claim's."""
-    spec, wanted = volume.spec, claim.spec
-    ref = spec.claimRef
-    if ref is not None:
-        return bool(ref.name == claim.metadata.name and ref.namespace == claim.metadata.namespace)
-    if (volume.status.phase or "Available") not in ("Available", "Pending") or volume.metadata.deletionTimestamp:
-        return False
-    if (spec.storageClassName or "") != class_of(claim) or (spec.volumeMode or "") != (wanted.volumeMode or ""):
-        return False
-    if not set(wanted.accessModes or ()) <= set(spec.accessModes or ()):
-        return False
-    if (spec.volumeAttributesClassName or "") != (wanted.volumeAttributesClassName or ""):
-        return False
-    return bool(_size(spec.capacity) >= _size(wanted.resources.requests)) and _selected(volume, wanted.selector)
-
-
 def _size(amounts: Mapping[str, str] | None) -> Fraction:
     return quantity.parse((amounts or {}).get("storage", "0"))
-
-
-def _selected(volume: Any, selector: Any) -> bool:
-    if selector is None:
-        return True
-    from kybern.api import selectors
-
-    return selectors.from_label_selector(selector).matches(volume.metadata.labels)
 
 
 def _uses(pod: PodInfo, old: Any, new: Any) -> bool:

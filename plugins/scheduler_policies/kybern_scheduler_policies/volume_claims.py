@@ -7,13 +7,13 @@ from typing import Any
 
 import attrs
 
+from kybern.api.storage.classes import class_of
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
 from kybern.scheduler.policy import Handle
 from kybern.scheduler.selection import NodeTerm
 
 BOUND = "pv.kubernetes.io/bind-completed"
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 WAIT = "WaitForFirstConsumer"
 
@@ -72,12 +72,6 @@ class Volumes:
         """Whether the claim is bound only when a pod that uses it has a node."""
         found = self.storage_class(claim)
         return found is not None and found.volumeBindingMode == WAIT
-
-
-def class_of(claim: Any) -> str:
-    """The name of the claim's storage class, "" for none."""
-    annotations = claim.metadata.annotations or {}
-    return annotations.get("volume.beta.kubernetes.io/storage-class") or claim.spec.storageClassName or ""
 
 
 def is_bound(claim: Any) -> bool:

@@ -9,6 +9,7 @@ from kybern.api.core import volume_sources
 from kybern.api.core.persistentvolumeclaim import MODES, VOLUME_MODES, modes_text, validate_modes
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.storage.classes import class_of
 from kybern.api.table import AGE, NAME, UNSET, age
 from kybern.api.time import format_time
 from kybern.api.validation import names
@@ -18,7 +19,6 @@ from kybern.api.validation.selectors import validate_node_selector
 
 __all__ = ["KIND", "MODES"]
 
-CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 SPEC = Path("spec")
 RECYCLE_WARNING = (
@@ -121,12 +121,6 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
 def warn(new: Any, old: Any | None) -> list[str]:
     found = [RECYCLE_WARNING] if new.spec.persistentVolumeReclaimPolicy == "Recycle" else []
     return found + volume_sources.warnings(new.spec, "spec")
-
-
-def class_of(obj: Any) -> str:
-    """The storage class, in its old place or its new one."""
-    annotated = (obj.metadata.annotations or {}).get(CLASS_ANNOTATION)
-    return annotated if annotated is not None else obj.spec.storageClassName or ""
 
 
 def row(obj: Any, now: float) -> list[Any]:

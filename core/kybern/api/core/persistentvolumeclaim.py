@@ -8,6 +8,7 @@ from typing import Any
 from kybern.api import quantity, types
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.storage.classes import class_of
 from kybern.api.table import AGE, NAME, UNSET, age
 from kybern.api.validation import names
 from kybern.api.validation.resources import validate_positive_quantity
@@ -167,12 +168,6 @@ def _storage(amounts: dict[str, str] | None) -> Any:
 def modes_text(modes: Sequence[str] | None) -> str:
     """`RWO,ROX`."""
     return ",".join(short for mode, short in SHORT_MODES.items() if mode in (modes or ()))
-
-
-def class_of(obj: Any) -> str:
-    """The storage class, in its old place or its new one."""
-    annotated = (obj.metadata.annotations or {}).get("volume.beta.kubernetes.io/storage-class")
-    return annotated if annotated is not None else obj.spec.storageClassName or ""
 
 
 def row(obj: Any, now: float) -> list[Any]:

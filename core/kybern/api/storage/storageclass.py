@@ -6,15 +6,12 @@ from typing import Any
 
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind
+from kybern.api.storage.classes import is_default
 from kybern.api.storage.rules import validate_parameters, validate_provisioner
 from kybern.api.table import AGE, NAME, UNSET, age
 from kybern.api.validation.metadata import validate_immutable
 from kybern.api.validation.selectors import validate_topology_terms
 
-DEFAULT_ANNOTATIONS = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
 RECLAIM_POLICIES = ("Delete", "Retain")
 BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 
@@ -46,8 +43,7 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
 
 
 def row(obj: Any, now: float) -> list[Any]:
-    annotations = obj.metadata.annotations or {}
-    mark = " (default)" if any(annotations.get(key) == "true" for key in DEFAULT_ANNOTATIONS) else ""
+    mark = " (default)" if is_default(obj) else ""
     return [
         obj.metadata.name + mark,
         obj.provisioner,

@@ -1,4 +1,7 @@
-"""Which PersistentVolume a claim may have, and which is the best for it. Pure functions of the objects."""
+"""Which PersistentVolume a claim may have, and which is the best for it. Pure functions of the objects.
+
+The binder asks for claims that are bound at once, the scheduler for those that wait for a pod's node.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from kybern.api import quantity, selectors
+from kybern.api.storage.classes import class_of
 
-CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+__all__ = ["SELECTED_NODE", "best_match", "is_for", "misfit", "same_mode", "size_of", "wanted_size"]
+
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-DEFAULT_CLASS_BETA = "storageclass.beta.kubernetes.io/is-default-class"
-
-
-def class_of(obj: Any) -> str:
-    """The storage class of a claim or volume, in its old place or its new one."""
-    annotated = (obj.metadata.annotations or {}).get(CLASS_ANNOTATION)
-    return annotated if annotated is not None else obj.spec.storageClassName or ""
-
-
-def has_no_class(claim: Any) -> bool:
-    """Whether the claim leaves the class open (an empty name is a choice: no class)."""
-    return claim.spec.storageClassName is None and CLASS_ANNOTATION not in (claim.metadata.annotations or {})
-
-
-def default_class(classes: Iterable[Any]) -> Any | None:
-    """The class that is marked as default; of several the newest, then by name."""
-    marked = sorted((c for c in classes if _is_default(c)), key=lambda c: c.metadata.name)
-    return max(marked, key=lambda c: c.metadata.creationTimestamp or "", default=None)
-
-
-def _is_default(storage_class: Any) -> bool:
-    annotations = storage_class.metadata.annotations or {}
-    return "true" in (annotations.get(DEFAULT_CLASS), annotations.get(DEFAULT_CLASS_BETA))
+"""On a claim: the node that the scheduler chose for it."""
 
 
 def is_for(volume: Any, claim: Any) -> bool:
@@ -58,7 +40,7 @@ def misfit(volume: Any, claim: Any) -> str:
     return ""
 
 
-def best_match(claim: Any, volumes: Iterable[Any], delayed: bool) -> Any | None:
+def best_match(claim: Any, volumes: Iterable[Any], delayed: bool = False) -> Any | None:
     """The volume that was reserved for the claim, else the smallest that fits, with the fewest other access modes.
 
     `delayed`: the scheduler chooses among free volumes, so that only a reserved one counts.
