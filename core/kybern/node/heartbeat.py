@@ -11,7 +11,7 @@ from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from kybern.api import quantity, types
+from kybern.api import quantity
 from kybern.api.errors import StatusError
 from kybern.api.time import format_micro_time
 from kybern.node.csi_node import register_csi_node
@@ -187,7 +187,7 @@ class Heartbeats:
     async def _write_status(self, node: HostedNode, status: Any) -> bool:
         client = self._agent.client
         for _ in range(5):
-            changed = types.copy(node.object)
+            changed = copy(node.object)
             changed.status = status
             try:
                 node.object = await client.update_status(changed)

@@ -29,8 +29,10 @@ def pod_condition(pod: Any, type: str) -> Any | None:
 
 def is_ready(pod: Any) -> bool:
     """Whether the pod's Ready condition is True."""
-    condition = pod_condition(pod, "Ready")
-    return condition is not None and condition.status == "True"
+    for condition in pod.status.conditions or ():
+        if condition.type == "Ready":
+            return bool(condition.status == "True")
+    return False
 
 
 def ready_since(pod: Any) -> float | None:

@@ -54,19 +54,19 @@ class Graph:
 
     def change(self, old: Any | None, new: Any | None) -> None:
         """An object was added, changed or removed."""
-        before = _owner_uids(old) if old is not None else ()
-        after = _owner_uids(new) if new is not None else ()
         metadata = (new if new is not None else old).metadata
         if new is not None:
             self.objects[metadata.uid] = new
         else:
             self.objects.pop(metadata.uid, None)
+        before = old.metadata.ownerReferences if old is not None else None
+        after = new.metadata.ownerReferences if new is not None else None
         if before == after:
             return
-        for owner in before:
-            self._unlink(owner, metadata.uid)
-        for owner in after:
-            self._dependents.setdefault(owner, {})[metadata.uid] = None
+        for reference in before or ():
+            self._unlink(reference.uid, metadata.uid)
+        for reference in after or ():
+            self._dependents.setdefault(reference.uid, {})[metadata.uid] = None
 
     def _unlink(self, owner: str, uid: str) -> None:
         known = self._dependents.get(owner)
@@ -74,11 +74,6 @@ class Graph:
             known.pop(uid, None)
             if not known:
                 del self._dependents[owner]
-
-
-def _owner_uids(obj: Any) -> tuple[str, ...]:
-    references = obj.metadata.ownerReferences
-    return tuple(r.uid for r in references) if references else ()
 
 
 def is_deleted_in_foreground(obj: Any) -> bool:

@@ -63,7 +63,7 @@ class PodsController(Controller):
         if old is not None and key != (before := self._owner_key(old)) and before is not None:
             self.context.enqueue(before)
         if key is None:
-            if not new.metadata.deletionTimestamp:
+            if controller_of(new) is None and not new.metadata.deletionTimestamp:
                 self._wake_matching(new)
             return
         last = False

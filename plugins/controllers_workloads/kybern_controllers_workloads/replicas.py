@@ -7,6 +7,7 @@ does so, and writes the status.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import Any, ClassVar
 
 import attrs
@@ -57,14 +58,16 @@ class Count:
 def count(pods: Sequence[Any], template_labels: dict[str, str], min_ready_seconds: int, now: float) -> Count:
     """Tally the claimed pods; one pass, as a large set is counted many times while it starts."""
     counted, wanted = Count(), template_labels.items()
+    active = counted.active
     for pod in pods:
         if is_finished(pod):
             continue
-        if pod.metadata.deletionTimestamp:
+        metadata = pod.metadata
+        if metadata.deletionTimestamp:
             counted.terminating += 1
             continue
-        counted.active.append(pod)
-        counted.fully_labeled += wanted <= (pod.metadata.labels or {}).items()
+        active.append(pod)
+        counted.fully_labeled += wanted <= (metadata.labels or {}).items()
         if is_ready(pod):
             counted.ready += 1
             counted.available += not min_ready_seconds or is_available(pod, min_ready_seconds, now)
@@ -166,6 +169,6 @@ class ReplicasController(PodsController):
         status.conditions = failure_condition(old, error, bool(plan.create), self.condition, now)
         self._told[Key(owner.metadata.namespace, owner.metadata.name)] = status
         if status != owner.status:
-            changed = types.copy(owner)
+            changed = copy(owner)
             changed.status = status
             await self.client.update_status(changed)

@@ -66,14 +66,23 @@ def validate_object_meta_update(
     if (new.generation or 0) < (old.generation or 0):
         errors.invalid(path.child("generation"), new.generation or 0, "must not be decremented")
     for field in ("name", "namespace", "uid"):
-        validate_immutable(errors, path.child(field), getattr(new, field) or "", getattr(old, field) or "")
+        _validate_immutable_field(errors, path, field, getattr(new, field) or "", getattr(old, field) or "")
     for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        validate_immutable(errors, path.child(field), getattr(new, field), getattr(old, field))
-    labels.validate_labels(errors, path.child("labels"), new.labels)
-    labels.validate_annotations(errors, path.child("annotations"), new.annotations)
-    validate_owner_references(errors, path.child("ownerReferences"), new.ownerReferences)
+        _validate_immutable_field(errors, path, field, getattr(new, field), getattr(old, field))
+    # What is as it was stored was found valid then; most updates are of a status, and change none of these.
+    if new.labels != old.labels:
+        labels.validate_labels(errors, path.child("labels"), new.labels)
+    if new.annotations != old.annotations:
+        labels.validate_annotations(errors, path.child("annotations"), new.annotations)
+    if new.ownerReferences != old.ownerReferences:
+        validate_owner_references(errors, path.child("ownerReferences"), new.ownerReferences)
     if kind is not None and not _plain_finalizers_allowed(kind):
         _validate_standard_finalizers(errors, path.child("finalizers"), new.finalizers)
+
+
+def _validate_immutable_field(errors: Errors, path: Path, field: str, new: Any, old: Any) -> None:
+    if new != old:
+        validate_immutable(errors, path.child(field), new, old)
 
 
 def validate_immutable(errors: Errors, path: Path, new: Any, old: Any) -> None:
