@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from kybern.node.runtime import ContainerState, ContainerStatus, PodSandbox, SandboxState
-from kybern_runtime_fake.journal import ContainerRecord, SandboxRecord
+from kybern_runtime_fake.journal import ContainerRecord, SandboxRecord, is_running
 from kybern_runtime_fake.script import Script
 
-__all__ = ["KEPT", "end_of", "log_script", "sandbox_of", "status_of"]
+__all__ = ["KEPT", "end_of", "log_script", "sandbox_of", "state_of", "status_of"]
 
 KEPT = (
     "start_error",
@@ -35,6 +35,13 @@ KEPT = (
     "memory",
 )
 """What of a behaviour matters after the container was made."""
+
+
+def state_of(record: ContainerRecord, now: float) -> ContainerState:
+    """Whether it runs, has not begun, or has ended."""
+    if is_running(record, now):
+        return ContainerState.RUNNING
+    return ContainerState.EXITED if record.finished or record.started_at else ContainerState.CREATED
 
 
 def status_of(record: ContainerRecord, state: ContainerState) -> ContainerStatus:

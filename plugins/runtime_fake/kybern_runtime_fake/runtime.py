@@ -6,13 +6,10 @@ and one that ended while the process was down is found exited at the right momen
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kybern.api.time import format_time
-from kybern.clock import Timer
 from kybern.node.runtime import (
     Container,
     ContainerConfig,
@@ -32,11 +29,13 @@ from kybern.node.runtime import (
     Version,
 )
 from kybern_runtime_fake.addresses import Addresses
+from kybern_runtime_fake.ends import Ends
 from kybern_runtime_fake.images import full_reference
 from kybern_runtime_fake.journal import ContainerRecord, SandboxRecord, is_running
-from kybern_runtime_fake.life import KEPT, end_of, log_script, sandbox_of, status_of
+from kybern_runtime_fake.life import KEPT, end_of, sandbox_of, state_of, status_of
+from kybern_runtime_fake.logs import read_logs
 from kybern_runtime_fake.options import USAGE, Subject
-from kybern_runtime_fake.script import DATE, Script, interpret, run_command
+from kybern_runtime_fake.script import interpret, run_command
 from kybern_runtime_fake.usage import Peers, pod_usage
 
 if TYPE_CHECKING:
@@ -57,8 +56,7 @@ class FakeRuntime(Runtime):
         self._containers: dict[str, ContainerRecord] = {}
         self._pods: dict[str, list[SandboxRecord]] = {}
         self._by_pod: dict[str, list[ContainerRecord]] = {}
-        self._timers: dict[str, Timer] = {}
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._ends = Ends(driver, self._ended_by_itself)
         self._callback: Callable[[ContainerEvent], None] | None = None
         self._addresses: Addresses | None = None
         self.health = _READY
@@ -76,13 +74,11 @@ class FakeRuntime(Runtime):
         elif record.sandbox_id in self._sandboxes:
             self._containers[record.id] = record
             self._by_pod.setdefault(self._sandboxes[record.sandbox_id].uid, []).insert(0, record)
-            self._arm(record)
+            self._ends.arm(record)
 
     def close(self) -> None:
         """Forget timers; the records are on disk."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._ends.close()
         self._callback = None
 
     async def version(self) -> Version:
@@ -153,7 +149,7 @@ class FakeRuntime(Runtime):
             return
         for container in self._by_pod.get(record.uid, ()):
             if container.sandbox_id == sandbox_id and self._state(container) is ContainerState.RUNNING:
-                self._end(container, 137, "Error")
+                self._ends.end(container, 137, "Error")
         record.ready = False
         for address in record.ips:
             self._pool().give_back(address)
@@ -239,44 +235,26 @@ class FakeRuntime(Runtime):
         if error:
             full = f"failed to create containerd task: OCI runtime create failed: {error}: unknown"
             record.message = full
-            self._end(record, 128, "StartError", full)
+            self._ends.end(record, 128, "StartError", full)
             raise RuntimeFault("Unknown", full)
         exit_after, record.exit_code, record.reason = end_of(record)
         if exit_after is not None:
             record.exit_at = record.started_at + exit_after
-        self._arm(record)
+        self._ends.arm(record)
         self._driver.journal.put(record)
 
     async def stop_container(self, container_id: str, timeout: float) -> None:
         record = self._containers.get(container_id)
         if record is None or self._state(record) is not ContainerState.RUNNING:
             return
-        asked = float(record.behaviour.get("stop_delay", 0.0))
-        usual = record.script.stop_code if record.script is not None else 0
-        code = int(record.behaviour.get("stop_exit_code", usual))
-        delay, code = (asked, code) if asked < timeout else (timeout, 137)
-        if delay <= 0:
-            self._end(record, code, "")
-            return
-        ends_at = self._clock.now() + delay
-        if record.exit_at is None or ends_at < record.exit_at:
-            record.exit_at, record.exit_code, record.reason = ends_at, code, ""
-            self._arm(record)
-            self._driver.journal.put(record)
-        await self._ended(record)
-
-    async def _ended(self, record: ContainerRecord) -> None:
-        while self._state(record) is ContainerState.RUNNING:
-            future = asyncio.get_running_loop().create_future()
-            self._waiting.setdefault(record.id, []).append(future)
-            await future
+        await self._ends.stop(record, timeout)
 
     async def remove_container(self, container_id: str) -> None:
         record = self._containers.get(container_id)
         if record is None:
             return
         if self._state(record) is ContainerState.RUNNING:
-            self._end(record, 137, "Error")
+            self._ends.end(record, 137, "Error")
         del self._containers[container_id]
         uid = self._sandboxes[record.sandbox_id].uid
         left = [c for c in self._by_pod.get(uid, ()) if c is not record]
@@ -327,7 +305,7 @@ class FakeRuntime(Runtime):
         return ExecResult(code, output.encode())
 
     async def container_logs(self, container_id: str, *, follow: bool = False) -> AsyncIterator[LogLine]:
-        return self._logs(self._container(container_id), follow)
+        return read_logs(self._container(container_id), self._ends, self._clock, follow)
 
     async def pod_usage(self, uids: Collection[str] | None = None) -> Sequence[PodUsage]:
         now, peers = self._clock.now(), Peers(self._clock, self._driver.journal)
@@ -364,7 +342,7 @@ class FakeRuntime(Runtime):
             sandbox = self._sandboxes[record.sandbox_id]
             named = (sandbox.namespace, sandbox.name, record.name) == (namespace, pod, container)
             if named and self._state(record) is ContainerState.RUNNING:
-                self._end(record, exit_code, reason)
+                self._ends.end(record, exit_code, reason)
                 self._emit("stopped", sandbox.uid, record.id)
                 return
         raise LookupError(f"no running container {namespace}/{pod}/{container} on {self._driver.node_name}")
@@ -390,65 +368,12 @@ class FakeRuntime(Runtime):
             raise RuntimeFault("NotFound", message) from None
 
     def _state(self, record: ContainerRecord) -> ContainerState:
-        if is_running(record, self._clock.now()):
-            return ContainerState.RUNNING
-        return ContainerState.EXITED if record.finished or record.started_at else ContainerState.CREATED
-
-    def _end(self, record: ContainerRecord, code: int, reason: str, message: str = "") -> None:
-        record.exit_at, record.exit_code, record.finished = self._clock.now(), code, True
-        record.reason = reason
-        if message:
-            record.message = message
-        self._settle(record)
-        self._driver.journal.put(record)
-
-    def _settle(self, record: ContainerRecord) -> None:
-        """It has ended: tell those who wait for it."""
-        if timer := self._timers.pop(record.id, None):
-            timer.cancel()
-        for future in self._waiting.pop(record.id, ()):
-            if not future.done():
-                future.set_result(None)
-
-    def _arm(self, record: ContainerRecord) -> None:
-        if timer := self._timers.pop(record.id, None):
-            timer.cancel()
-        if record.exit_at is None or record.finished:
-            return
-        left = record.exit_at - self._clock.now()
-        self._timers[record.id] = self._clock.call_later(max(left, 0.0), self._expired, record)
-
-    def _expired(self, record: ContainerRecord) -> None:
-        record.finished = True
-        self._settle(record)
-        sandbox = self._sandboxes.get(record.sandbox_id)
-        if sandbox is not None:
-            self._emit("stopped", sandbox.uid, record.id)
+        return state_of(record, self._clock.now())
 
     def _status(self, record: ContainerRecord) -> ContainerStatus:
         return status_of(record, self._state(record))
 
-    async def _logs(self, record: ContainerRecord, follow: bool) -> AsyncIterator[LogLine]:
-        script, told = log_script(record), -1.0
-        while record.started_at:
-            running = self._state(record) is ContainerState.RUNNING
-            age = (self._clock.now() if running else record.exit_at or self._clock.now()) - record.started_at
-            for at, text in script.lines_until(age + 1e-6):
-                if at > told:
-                    when = record.started_at + at
-                    yield LogLine(when, "stdout", text.replace(DATE, format_time(when)).encode())
-            told = age + 1e-6
-            if not follow or not running:
-                return
-            await self._wait_for_line(record, script, age)
-
-    async def _wait_for_line(self, record: ContainerRecord, script: Script, age: float) -> None:
-        """Until it writes again, or ends."""
-        upcoming = script.next_line(age + 1e-6)
-        ended = asyncio.ensure_future(self._ended(record))
-        try:
-            await self._clock.wait_for(ended, upcoming - age if upcoming is not None else None)
-        except TimeoutError:
-            return
-        finally:
-            ended.cancel()
+    def _ended_by_itself(self, record: ContainerRecord) -> None:
+        sandbox = self._sandboxes.get(record.sandbox_id)
+        if sandbox is not None:
+            self._emit("stopped", sandbox.uid, record.id)
