@@ -9,12 +9,12 @@ the machine's time or sleeps on the event loop (a lint rule enforces it).
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
+
+from kybern.timers import Timers, VirtualTimer
 
 T = TypeVar("T")
 
@@ -40,16 +40,41 @@ class Clock(ABC):
         """Seconds on a clock that never goes back; only differences mean something."""
 
     @abstractmethod
-    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        """Run a plain callback after `delay` seconds on the running event loop."""
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        leap: float = 0.0,
+        pulse: str = "",
+        unless: str = "",
+    ) -> Timer:
+        """Run a plain callback after `delay` seconds on the running event loop.
 
-    async def sleep(self, seconds: float) -> None:
-        """Return after `seconds`; zero and less only let other tasks run."""
+        The rest is for long stretches of virtual time in which nothing happens, and means nothing in real time.
+        `leap`: seconds that it may be late by when nothing else is due before: of a thing done over and over, like
+        tidying up, one time then stands for all. `unless`: it need not be called while that pulse beats.
+        """
+
+    def begin_pulse(self, name: str) -> None:
+        """Somebody gives signs of life by this clock from now on, and ends the pulse when that is over."""
+        return
+
+    def end_pulse(self, name: str) -> None:
+        """No more signs of life; harmless when there were none."""
+        return
+
+    def beats(self, pulse: str) -> bool:
+        """Whether no sign of life can be missing, however old the last one is."""
+        return False
+
+    async def sleep(self, seconds: float, leap: float = 0.0) -> None:
+        """Return after `seconds`; zero and less only let other tasks run. `leap`: see `call_later`."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
         woken = asyncio.get_running_loop().create_future()
-        timer = self.call_later(seconds, _wake, woken)
+        timer = self.call_later(seconds, _wake, woken, leap=leap)
         try:
             await woken
         finally:
@@ -98,20 +123,16 @@ class SystemClock(Clock):
     def monotonic(self) -> float:
         return time.monotonic()
 
-    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        leap: float = 0.0,
+        pulse: str = "",
+        unless: str = "",
+    ) -> Timer:
         return asyncio.get_running_loop().call_later(delay, callback, *args)
-
-
-class _VirtualTimer:
-    __slots__ = ("args", "callback", "cancelled")
-
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self.callback = callback
-        self.args = args
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
 
 
 class VirtualClock(Clock):
@@ -126,8 +147,7 @@ class VirtualClock(Clock):
         """`start`: wall time in seconds since the epoch; 2026-01-01T00:00:00Z unless told."""
         self._start = start
         self._elapsed = 0.0
-        self._timers: list[tuple[float, int, _VirtualTimer]] = []
-        self._sequence = itertools.count()
+        self._timers = Timers()
 
     def now(self) -> float:
         return self._start + self._elapsed
@@ -135,16 +155,30 @@ class VirtualClock(Clock):
     def monotonic(self) -> float:
         return self._elapsed
 
-    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Timer:
-        timer = _VirtualTimer(callback, args)
-        heapq.heappush(self._timers, (self._elapsed + max(delay, 0.0), next(self._sequence), timer))
-        return timer
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[..., Any],
+        *args: Any,
+        leap: float = 0.0,
+        pulse: str = "",
+        unless: str = "",
+    ) -> Timer:
+        return self._timers.add(VirtualTimer(self._elapsed + max(delay, 0.0), callback, args, unless), leap)
+
+    def begin_pulse(self, name: str) -> None:
+        self._timers.begin_pulse(name)
+
+    def end_pulse(self, name: str) -> None:
+        self._timers.end_pulse(name)
+
+    def beats(self, pulse: str) -> bool:
+        return self._timers.beats(pulse)
 
     def next_timer(self) -> float | None:
         """Seconds until the next timer falls due; None when none waits."""
-        while self._timers and self._timers[0][2].cancelled:
-            heapq.heappop(self._timers)
-        return self._timers[0][0] - self._elapsed if self._timers else None
+        due = self._timers.next_due()
+        return None if due is None else max(due - self._elapsed, 0.0)
 
     async def advance(self, seconds: float) -> None:
         """Let `seconds` pass."""
@@ -155,13 +189,13 @@ class VirtualClock(Clock):
         self._elapsed = end
 
     def _fire_next(self, end: float) -> bool:
-        """Run the next timer that falls due until `end`, at its own instant; False when there is none."""
-        wait = self.next_timer()
-        if wait is None or self._elapsed + wait > end:
+        """Run what falls due next until `end`, at its own instant; False when there is nothing."""
+        instant, timers = self._timers.take(end)
+        if not timers:
             return False
-        due, _, timer = heapq.heappop(self._timers)
-        self._elapsed = max(self._elapsed, due)
-        timer.callback(*timer.args)
+        self._elapsed = max(self._elapsed, instant)
+        for timer in timers:
+            timer.callback(*timer.args)
         return True
 
     async def _rest(self) -> None:
@@ -180,21 +214,15 @@ class VirtualClock(Clock):
 
 
 class PacedClock(VirtualClock):
-    """Virtual time for a running cluster: follows real time at `rate` while `run` runs, and can be advanced.
-
-    Work that waits for threads (the store's disk) is not seen by the event loop; `busy` tells of it,
-    so that an advance does not leave it behind.
-    """
+    """Virtual time for a running cluster: follows real time at `rate` while `run` runs, and can be advanced."""
 
     TICK = 0.02
     """Real seconds between two steps of `run`."""
-    _MOST_WAITS = 2000
 
-    def __init__(self, start: float, rate: float = 1.0, busy: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, start: float, rate: float = 1.0) -> None:
         """`rate`: virtual seconds per real second; 0: time stands still."""
         super().__init__(start)
         self.rate = rate
-        self.busy = busy
         self._moving = asyncio.Lock()
 
     @property
@@ -219,13 +247,17 @@ class PacedClock(VirtualClock):
         async with self._moving:
             await super().advance(seconds)
 
-    async def _rest(self) -> None:
-        await settle()
-        waits = 0
-        while self.busy() and waits < self._MOST_WAITS:
-            await asyncio.sleep(0.0002)
-            await settle()
-            waits += 1
+    async def advance_some(self, seconds: float, within: float) -> float:
+        """The same for as long as `within` real seconds last; how many seconds are left to pass."""
+        async with self._moving:
+            end, until = self._elapsed + seconds, time.monotonic() + within
+            await self._rest()
+            while time.monotonic() < until:
+                if not self._fire_next(end):
+                    self._elapsed = end
+                    break
+                await self._rest()
+            return end - self._elapsed
 
 
 async def settle() -> None:

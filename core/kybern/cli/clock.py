@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import urllib.parse
 
 import msgspec
@@ -16,8 +17,8 @@ from kybern.cluster.state import State
 __all__ = ["run"]
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_LONGEST = 24 * 3600.0
-"""Real seconds that an advance may take."""
+_STRETCH = 0.5
+"""Real seconds after which an advance says how far it has come."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         case "rate":
             shown = _ask(state, "POST", rate=str(args.rate))
         case "advance":
-            shown = _ask(state, "POST", advance=str(seconds(args.duration)))
+            shown = _advance(state, seconds(args.duration))
         case _:
             shown = _ask(state, "GET")
     print(_text(shown))
@@ -45,8 +46,29 @@ def _rate(state: State) -> str:
 
 def _ask(state: State, method: str, **query: str) -> Shown:
     path = "/kybern/clock" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-    answer = clusters.get(state, clusters.running(state), path, method=method, timeout=_LONGEST)
-    return msgspec.json.decode(answer, type=Shown)
+    return msgspec.json.decode(clusters.get(state, clusters.running(state), path, method=method), type=Shown)
+
+
+def _advance(state: State, seconds: float) -> Shown:
+    """Stretch by stretch, so that it can be watched, and be stopped wherever it is."""
+    left = seconds
+    try:
+        while True:
+            shown = _ask(state, "POST", advance=repr(left), within=str(_STRETCH))
+            left = shown.left
+            if not left:
+                return shown
+            _tell(f"{shown.now}  {(seconds - left) / seconds:.0%}")
+    except KeyboardInterrupt:
+        raise CommandError(f"stopped, time stands at {_text(_ask(state, 'GET'))}") from None
+    finally:
+        _tell("")
+
+
+def _tell(text: str) -> None:
+    """In place of what was told before, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _text(shown: Shown) -> str:

@@ -14,6 +14,11 @@ from kybern.config import MOST_RATE, ConfigError, TimeConfig
 
 __all__ = ["Shown", "chosen", "move", "save", "shown"]
 
+_LONGEST = 24 * 3600.0
+"""Real seconds that an advance may take."""
+_END = 253_402_300_799.0
+"""The last second that can be written down."""
+
 
 class _Kept(msgspec.Struct):
     """What the state directory knows of a virtual clock."""
@@ -31,6 +36,8 @@ class Shown(msgspec.Struct):
     """`system` or `virtual`."""
     now: str
     rate: float = 1.0
+    left: float = 0.0
+    """Of an advance with a limit: seconds that are still to pass."""
 
 
 def chosen(config: TimeConfig, state: State) -> Clock:
@@ -67,18 +74,30 @@ def shown(clock: Clock) -> Shown:
     return Shown("system", format_time(clock.now()))
 
 
-async def move(clock: Clock, wanted: Mapping[str, Any]) -> None:
-    """`rate` sets how fast it goes, `advance` lets so many seconds pass at once. ValueError for what cannot be."""
+async def move(clock: Clock, wanted: Mapping[str, Any]) -> Shown:
+    """`rate` sets how fast it goes, `advance` lets so many seconds pass at once, or as many as can within `within` real
+    ones. ValueError for what cannot be."""
     if not isinstance(clock, PacedClock):
         raise ValueError(
             "this cluster runs by the machine's time; test clusters are started by: kybern up --clock virtual"
         )
-    if unknown := set(wanted) - {"rate", "advance"}:
-        raise ValueError(f"{sorted(unknown)[0]}: not known here; there are rate and advance")
+    if unknown := set(wanted) - {"rate", "advance", "within"}:
+        raise ValueError(f"{sorted(unknown)[0]}: not known here; there are rate, advance and within")
     if "rate" in wanted:
         clock.rate = _number("rate", wanted["rate"], MOST_RATE)
+    left = 0.0
     if "advance" in wanted:
-        await clock.advance(_number("advance", wanted["advance"], float("inf")))
+        seconds = _seconds(clock, wanted["advance"])
+        within = _number("within", wanted.get("within", str(_LONGEST)), _LONGEST)
+        left = await clock.advance_some(seconds, within)
+    return msgspec.structs.replace(shown(clock), left=left)
+
+
+def _seconds(clock: Clock, text: str) -> float:
+    seconds = _number("advance", text, _END)
+    if clock.now() + seconds > _END:
+        raise ValueError(f"advance: {text} seconds from {format_time(clock.now())} are beyond the year 9999")
+    return seconds
 
 
 def _number(name: str, text: str, most: float) -> float:
@@ -86,6 +105,6 @@ def _number(name: str, text: str, most: float) -> float:
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 <= number <= most or number == float("inf"):
-        raise ValueError(f"{name}: {text!r} is not a number from 0 to {most:g}")
+    if not 0 <= number <= most:
+        raise ValueError(f"{name}: {text!r} is not a number from 0 to {most:.12g}")
     return number

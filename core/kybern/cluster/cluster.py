@@ -142,7 +142,6 @@ class Cluster:
         await self._serve(start, stack)
         tasks = await stack.enter_async_context(_supervised())
         if isinstance(self.clock, PacedClock):
-            self.clock.busy = lambda: self.store.busy
             stack.callback(clocks.save, self.clock, self.state)
             tasks.start_soon(self.clock.run)
         tasks.start_soon(self.informers.run)

@@ -135,7 +135,8 @@ class InProcessClient(Client):
         bookmarks: bool = True,
     ) -> AsyncIterator[Event[K]]:  # fmt: skip
         _, resource, op = self._begin("watch", kind, namespace)
-        options = ListOptions(labels, fields, resource_version=resource_version, bookmarks=bookmarks)
+        # Bookmarks are for those who may lose their connection.
+        options = ListOptions(labels, fields, resource_version=resource_version)
         watcher = await read.watch(resource, op, options)
         try:
             while events := await watcher.take():

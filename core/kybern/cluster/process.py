@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from kybern.cluster import kubeconfig
@@ -38,7 +39,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         state.lock()
-        _run(_serve(state, config, plain, progress, ready))
+        _run(_serve(state, config, plain, progress, ready), virtual=config.time.clock == "virtual")
     except (StateError, ConfigError, PluginError, StoreError) as e:
         raise StartError(str(e)) from e
     except OSError as e:
@@ -60,13 +61,13 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return group
 
 
-def _run(main: Any) -> None:
-    try:
-        import uvloop
-    except ImportError:  # not on this platform: asyncio's own loop does as well, a little slower
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+def _run(main: Any, *, virtual: bool) -> None:
+    """`virtual`: time must not go on before all work is done, and uvloop does not tell when that is."""
+    run: Callable[[Any], None] = asyncio.run
+    if not virtual:
+        with suppress(ImportError):  # not on every platform: asyncio's own loop does as well, a little slower
+            from uvloop import run
+    run(main)
 
 
 async def _serve(

@@ -33,13 +33,15 @@ def routes(cluster: Cluster) -> Sequence[Route]:
         return RouteResponse(msgspec.json.encode({"revision": revision, "file": str(file)}))
 
     async def clock(request: RouteRequest) -> RouteResponse:
+        if request.method == "GET":
+            return RouteResponse(msgspec.json.encode(clocks.shown(cluster.clock)))
         try:
-            if request.method == "POST":
-                await clocks.move(cluster.clock, {name: values[0] for name, values in request.query.items()})
-                clocks.save(cluster.clock, cluster.state)
+            shown = await clocks.move(cluster.clock, {name: values[0] for name, values in request.query.items()})
         except ValueError as e:
             raise StatusError.bad_request(str(e)) from e
-        return RouteResponse(msgspec.json.encode(clocks.shown(cluster.clock)))
+        finally:
+            clocks.save(cluster.clock, cluster.state)
+        return RouteResponse(msgspec.json.encode(shown))
 
     async def break_(request: RouteRequest) -> RouteResponse:
         query = {name: values[0] for name, values in request.query.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -334,7 +335,9 @@ class NodeAgent:
             log.warning("node %s: housekeeping: %s", node.name, fault)
         if node.alive:
             delay = self.config.housekeeping_interval * (0.5 + node.jitter("housekeeping"))
-            node.timers["housekeeping"] = self.clock.call_later(delay, lambda: self.spawn(self._keep_house(node)))
+            node.timers["housekeeping"] = self.clock.call_later(
+                delay, lambda: self.spawn(self._keep_house(node)), leap=math.inf
+            )
 
 
 def _node_name(pod: Any) -> Iterable[str]:

@@ -7,6 +7,7 @@ tasks serve them together, so that the store writes their leases in one go.
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ _RETRY = 2.0
 _AT_ONCE = 64
 _TICK = 0.25
 _PRESSURE_LASTS = 300.0
+_GLANCE = 900.0
+"""Seconds of virtual time that a node with pods may be left unseen for, at most."""
 
 
 class Heartbeats:
@@ -41,8 +44,8 @@ class Heartbeats:
         self._agent = agent
         self._due: deque[HostedNode] = deque()
         self._active = 0
-        self._wheel: dict[int, list[HostedNode]] = {}
-        """Nodes by the tick in which they are due."""
+        self._wheel: dict[tuple[int, float], list[HostedNode]] = {}
+        """Nodes by the tick in which they are due, and how late it may be."""
 
     async def register(self, node: HostedNode) -> None:
         """Create the Node, or take over the one that is there; then the lease and the CSINode."""
@@ -66,7 +69,7 @@ class Heartbeats:
         await register_csi_node(client, node.object, node.driver.csi_drivers)
         node.tell_node("Normal", "Starting", "Starting kubelet.")
         self._tell(node, None, wanted.status)
-        self._again(node, self._agent.config.lease_interval * node.jitter("lease"))
+        self._again(node)
 
     async def _take_over(self, node: HostedNode, seen: Observation, current: Any) -> Any:
         labels = node_labels(node.config, node.machine)
@@ -77,17 +80,28 @@ class Heartbeats:
         await self._write_status(node, _status(node, seen, current.status))
         return node.object
 
-    def _again(self, node: HostedNode, delay: float) -> None:
-        """Have the node's lease renewed, and a look at its status taken, in the tick that `delay` leads into."""
+    def _again(self, node: HostedNode) -> None:
+        """Have the node's lease renewed, and a look at its status taken, at its own time in the next interval.
+
+        Whoever leaps over a stretch of virtual time may leave out beats, but must not take the node for dead.
+        """
+        interval, clock = self._agent.config.lease_interval, node.clock
+        if node.alive:
+            clock.begin_pulse(node.pulse)
+        left = interval - (clock.monotonic() - node.jitter("lease") * interval) % interval
+        self._after(node, left if left > _TICK else left + interval, _leap(node))
+
+    def _after(self, node: HostedNode, delay: float, leap: float = 0.0) -> None:
+        """In the tick that `delay` leads into."""
         now = node.clock.monotonic()
         tick = max(int((now + delay) / _TICK), int(now / _TICK) + 1)
-        if tick not in self._wheel:
-            self._wheel[tick] = []
-            node.clock.call_later(tick * _TICK - now, self._beat, tick)
-        self._wheel[tick].append(node)
+        if (tick, leap) not in self._wheel:
+            self._wheel[tick, leap] = []
+            node.clock.call_later(tick * _TICK - now, self._beat, (tick, leap), leap=leap)
+        self._wheel[tick, leap].append(node)
 
-    def _beat(self, tick: int) -> None:
-        self._due.extend(self._wheel.pop(tick))
+    def _beat(self, due: tuple[int, float]) -> None:
+        self._due.extend(self._wheel.pop(due))
         while self._active < min(_AT_ONCE, len(self._due)):
             self._active += 1
             self._agent.spawn(self._drain())
@@ -102,24 +116,25 @@ class Heartbeats:
             self._active -= 1
 
     async def _serve(self, node: HostedNode) -> None:
-        interval = self._agent.config.lease_interval
         try:
             if node.registered:
                 await self._renew(node)
                 await self._relieve(node)
                 await self.report(node)
-        except StatusError as error:
-            log.warning("node %s cannot report: %s", node.name, error)
-            interval = min(interval, _RETRY)
-        except Exception:
-            log.exception("node %s cannot report", node.name)
-        self._again(node, interval)
+        except Exception as error:
+            expected = isinstance(error, StatusError)
+            log.warning("node %s cannot report: %s", node.name, error, exc_info=not expected)
+            node.clock.end_pulse(node.pulse)
+            self._after(node, _RETRY if expected else self._agent.config.lease_interval)
+        else:
+            self._again(node)
 
     async def _relieve(self, node: HostedNode) -> None:
         """Look how much memory is left; while it is too little, evict a pod each time."""
         usage, now = await node.runtime.pod_usage(), node.clock.monotonic()
         capacity = quantity.value((node.object.status.capacity or {}).get("memory", "0"))
         available = memory_available(capacity, usage)
+        node.memory = len(usage), available, available != node.memory[1]
         if capacity and available < MEMORY_THRESHOLD:
             node.pressure["MemoryPressure"] = now + _PRESSURE_LASTS
             victim = choose_victim([w.pod for w in node.workers.values()], usage)
@@ -199,6 +214,12 @@ class Heartbeats:
                     raise
                 node.object = await client.get(type(node.object), node.name)
         return False
+
+
+def _leap(node: HostedNode) -> float:
+    """Nothing changes on a node without pods; where memory is on the move, each beat may find too little of it."""
+    pods, _, moves = node.memory
+    return 0.0 if moves else _GLANCE if pods else math.inf
 
 
 async def _observe(node: HostedNode) -> Observation:

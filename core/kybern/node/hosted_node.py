@@ -31,7 +31,7 @@ class HostedNode:
 
     __slots__ = (
         "_recorder", "_waiting_for_cidr", "agent", "alive", "clock", "config", "driver", "host_ips", "lease",
-        "machine", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at",
+        "machine", "memory", "object", "pressure", "prober", "puller", "registered", "reported", "reported_at",
         "restart_backoff", "serving", "shutting_down", "timers", "told_cidr", "used", "version", "workers",
     )  # fmt: skip
 
@@ -55,6 +55,8 @@ class HostedNode:
         self.reported_at = 0.0
         self.pressure: dict[str, float] = {}
         """Conditions in force (MemoryPressure, DiskPressure, PIDPressure) and until when they last at least."""
+        self.memory: tuple[int, float, bool] = (0, 0.0, False)
+        """Seen at the last beat: how many pods use some, how much is left, and whether that was news."""
         self.shutting_down = False
         self.host_ips: tuple[str, ...] = (config.internal_ip,) if config.internal_ip else ()
         self.used = Used()
@@ -79,6 +81,11 @@ class HostedNode:
         return self.config.name
 
     @property
+    def pulse(self) -> str:
+        """Its sign of life: the Lease."""
+        return f"kube-node-lease/{self.name}"
+
+    @property
     def runtime_name(self) -> str:
         """As in `containerd://`."""
         return self.version.runtime_name
@@ -100,6 +107,7 @@ class HostedNode:
     async def stop(self) -> None:
         """Let go; what runs keeps running."""
         self.alive = self.serving = False
+        self.clock.end_pulse(self.pulse)
         for timer in self.timers.values():
             timer.cancel()
         self.timers.clear()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ __all__ = ["Codec", "Event", "Item", "Listing", "ResourceCache", "WatchCache", "
 FRESH_TIMEOUT = 3.0
 """Seconds that a read waits for a revision that is not here yet."""
 TICK = 10.0
-BOOKMARK_TICKS = 6
+MINUTE = 60.0
 KEEP_SECONDS = 300.0
 KEEP_REVISIONS = 100_000
 RETRY_SECONDS = 1.0
@@ -200,12 +201,12 @@ class WatchCache:
         self._wake()
 
     async def _tick(self) -> None:
-        ticks = 0
+        minute = self._clock.monotonic()
         while True:
-            await self._clock.sleep(TICK)
-            ticks += 1
+            await self._clock.sleep(TICK, leap=math.inf)
             try:
-                if ticks % BOOKMARK_TICKS == 0:
+                if (now := self._clock.monotonic()) >= minute + MINUTE:
+                    minute = now
                     await self._each_minute()
                 await self._compact()
             except StoreError as error:

@@ -69,10 +69,11 @@ def connect(file: Path) -> sqlite3.Connection:
     return db
 
 
-def make_durable(db: sqlite3.Connection) -> None:
-    """A commit returns when the disk has it; readers and the writer do not wait for each other."""
+def make_durable(db: sqlite3.Connection, *, at_once: bool = True) -> None:
+    """A commit returns when the disk has it, or else soon has it: then only a power cut can lose the last ones.
+    Readers and the writer do not wait for each other."""
     db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA synchronous = {'FULL' if at_once else 'NORMAL'}")
 
 
 def create(db: sqlite3.Connection, file: Path) -> bool:

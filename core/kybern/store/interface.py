@@ -124,11 +124,6 @@ class Store(ABC):
         """The newest durable revision (1 for an empty store, as in etcd)."""
 
     @property
-    def busy(self) -> bool:
-        """Whether a commit is under way outside of the event loop; a virtual clock waits for it."""
-        return False
-
-    @property
     @abstractmethod
     def oldest(self) -> int:
         """The oldest revision that range and watch can still be asked for."""

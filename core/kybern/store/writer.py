@@ -1,4 +1,4 @@
-"""The one thread that writes to disk, and how the event loop hears from it."""
+"""The one thread that writes to disk, and how the event loop hears from it; or none, where time waits for work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kybern.store.interface import StoreError
 
-__all__ = ["Writer"]
+__all__ = ["Impatient", "Writer"]
 
 SWITCH_SECONDS = 0.0005
 """How long the thread waits at most for a busy event loop to lend it the interpreter (Python's default: 5 ms)."""
@@ -57,13 +57,31 @@ class Writer:
     def _run(self) -> None:
         while (task := self._jobs.get()) is not None:
             job, report = task
-            result, error = None, None
-            try:
-                result = job()
-            except StoreError as failure:
-                error = failure
-            except Exception as failure:
-                error = StoreError(f"the store failed: {failure!r}")
-                error.__cause__ = failure
+            result, error = _done(job)
             with suppress(RuntimeError):  # the loop is gone: nobody is left to tell
                 self._loop.call_soon_threadsafe(report, result, error)
+
+
+class Impatient(Writer):
+    """Runs jobs on the event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def submit(self, job: Callable[[], Any], report: Callable[[Any, StoreError | None], None]) -> None:
+        self._loop.call_soon(report, *_done(job))
+
+    def stop(self) -> None:
+        pass
+
+
+def _done(job: Callable[[], Any]) -> tuple[Any, StoreError | None]:
+    """What came of a job."""
+    try:
+        return job(), None
+    except StoreError as failure:
+        return None, failure
+    except Exception as failure:
+        error = StoreError(f"the store failed: {failure!r}")
+        error.__cause__ = failure
+        return None, error

@@ -16,6 +16,7 @@ import attrs
 from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.api.time import format_time
+from kybern.clock import Timer
 from kybern.reconcile.bursts import all_at_once
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.pods import is_finished, pod_condition
@@ -132,6 +133,7 @@ class NodeLifecycleController(Controller):
         self.context = context
         self.client, self.clock, self.events = context.client, context.clock, context.events
         self._signs: dict[str, _Sign] = {}
+        self._deadlines: dict[str, Timer] = {}
         self._readiness: dict[str, tuple[str, str]] = {}
         self._zones: dict[str, Counter[str]] = {}
         self._next_eviction: dict[str, float] = {}
@@ -165,6 +167,8 @@ class NodeLifecycleController(Controller):
         self._count(node, gone=new is None)
         if new is None:
             self._signs.pop(name, None)
+            if name in self._deadlines:
+                self._deadlines.pop(name).cancel()
             return
         heartbeat = self._heartbeat(new)
         sign = self._signs.get(name)
@@ -209,13 +213,22 @@ class NodeLifecycleController(Controller):
         if state != "True":
             await self._mark_pods_not_ready(node)
         wait = await self._taint(node, state)
-        waits = [seconds for seconds in (left if left > 0 else None, wait) if seconds is not None]
-        return Result(min(waits)) if waits else None
+        if left > 0:
+            self._expect_sign(key, left)
+        return Result(wait) if wait is not None else None
 
     def _time_left(self, node: Any) -> float:
-        sign = self._signs[node.metadata.name]
+        name, now = node.metadata.name, self.clock.monotonic()
         grace = GRACE if node_condition(node, "Ready") is not None else STARTUP_GRACE
-        return sign.time + grace - self.clock.monotonic()
+        last = now if self.clock.beats(f"{LEASES}/{name}") else self._signs[name].time
+        return last + grace - now
+
+    def _expect_sign(self, key: Key, left: float) -> None:
+        """Look again when the node should have renewed its Lease."""
+        if key.name in self._deadlines:
+            self._deadlines[key.name].cancel()
+        again = self.clock.call_later(left, self.context.enqueue, key, unless=f"{LEASES}/{key.name}")
+        self._deadlines[key.name] = again
 
     async def _mark_silent(self, node: Any) -> Any:
         from kybern.api.core import NodeCondition
