@@ -182,7 +182,7 @@ def test_quota_scopes(spec: dict[str, Any], complaint: str) -> None:
 
 def test_a_quota_keeps_its_scopes() -> None:
     _, errors = update(kind("ResourceQuota"), stored(kind("ResourceQuota"), QUOTA), {"spec.scopes": ["BestEffort"]})
-    assert errors == ['scopes: Invalid value: ["BestEffort"]: field is immutable']
+    assert errors == ['spec.scopes: Invalid value: ["BestEffort"]: field is immutable']
 
 
 def test_a_quota_in_a_table() -> None:

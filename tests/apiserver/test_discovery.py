@@ -64,11 +64,16 @@ async def test_discovery_names_every_registered_kind(api: Api) -> None:
 async def test_the_list_of_paths(api: Api) -> None:
     paths = (await api.get("/"))["paths"]
     assert {"/api", "/api/v1", "/apis/apps/v1", "/healthz/ping", "/openapi/v3", "/version", "/metrics"} <= set(paths)
-    assert (await api.ask("GET", "/nosuch")).code == 404
+
+
+@pytest.mark.parametrize("path", ["/nosuch", "/apis/nosuch", "/apis/nosuch/v1/things", "/apis/nosuch/v1/things/a"])
+async def test_what_belongs_to_no_part_of_the_api_gets_a_line_of_text(api: Api, path: str) -> None:
+    answer = await api.ask("GET", path)
+    assert (answer.code, answer.body) == (404, b"404 page not found\n")
 
 
 @pytest.mark.parametrize(
-    "path", ["/apis/nosuch", "/apis/apps/v9", "/api/v9", "/apis/apps/v1/x/y/z", "/openapi/v3/apis/nosuch"]
+    "path", ["/apis/apps/v9/things", "/apis/apps/v9", "/api/v9", "/apis/apps/v1/x/y/z", "/openapi/v3/apis/nosuch"]
 )
 async def test_what_is_not_served_is_not_found(api: Api, path: str) -> None:
     answer = await api.ask("GET", path)

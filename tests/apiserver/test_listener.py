@@ -216,8 +216,16 @@ async def test_connection_close_is_honoured(wire: Wire) -> None:
 )
 async def test_what_is_no_http_gets_a_400(wire: Wire, data: bytes) -> None:
     await wire.send(data)
-    raw = await asyncio.wait_for(wire.reader.readuntil(b"\r\n"), 10)
+    raw = await asyncio.wait_for(wire.reader.read(), 10)
     assert raw.split()[1] == b"400"
+    assert raw.endswith(b"\r\n\r\n400 Bad Request")
+
+
+async def test_a_method_that_nobody_knows_is_not_allowed(wire: Wire) -> None:
+    await wire.send(b"FROB /api/v1/pods HTTP/1.1\r\nHost: x\r\n\r\n")
+    head, _, body = (await asyncio.wait_for(wire.reader.read(), 10)).partition(b"\r\n\r\n")
+    assert head.split()[1] == b"405"
+    assert json.loads(body)["message"] == "the server does not allow this method on the requested resource"
 
 
 @pytest.mark.parametrize(

@@ -306,3 +306,15 @@ async def test_versions_of_one_kind_share_storage(api: Api) -> None:
     assert (seen["metadata"]["labels"], seen["note"]) == ({"a": "b"}, "n")
     assert (await api.ask("DELETE", f"{group}/e")).code == 200
     assert (await api.ask("GET", f"{core}/e")).code == 404
+
+
+async def test_an_owner_that_is_named_twice_is_named_once_with_a_warning(api: Api) -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u1"}
+    twice = {"metadata": {"name": "owned", "ownerReferences": [owner, owner, {**owner, "name": "p"}]}}
+    made = await api.ask("POST", CONFIG_MAPS, twice)
+    assert made.json["metadata"]["ownerReferences"] == [owner, {**owner, "name": "p"}]
+    assert made.warnings[0].startswith(".metadata.ownerReferences contains duplicate entries; API server dedups")
+    assert made.warnings[0].endswith("duplicate UID(s) observed: u1")
+    patched = await api.patch(f"{CONFIG_MAPS}/owned", {"metadata": {"ownerReferences": [owner, owner]}})
+    assert patched.json["metadata"]["ownerReferences"] == [owner]
+    assert "contains duplicate entries after mutating admission happens" in patched.warnings[0]

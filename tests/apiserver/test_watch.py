@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from kybern.store.paging import too_large
 from kybern.store.watcher import too_old
 from tests.apiserver.conftest import CONFIG_MAPS, Api, config_map
 from tests.apiserver.test_lists import PARTIAL, TABLE
@@ -95,6 +96,24 @@ async def test_initial_events_end_with_a_bookmark(api: Api, connection: Connecti
         mark = await event(response)
         assert mark["type"] == "BOOKMARK"
         assert mark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+async def test_initial_events_of_a_revision_to_come_are_told_to_wait(
+    api: Api, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_vain(revision: int) -> None:
+        raise too_large(revision, 7)
+
+    monkeypatch.setattr(api.server.resources.watch_cache, "wait_for", in_vain)
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=999999"
+    async with connection.watch(f"{CONFIG_MAPS}?{query}") as response:
+        last = await event(response)
+        status = last["object"]
+        assert (last["type"], status["code"], status["reason"]) == ("ERROR", 504, "Timeout")
+        assert status["message"] == "Too large resource version: 999999, current: 7"
+        assert (status["details"]["retryAfterSeconds"], status["details"]["causes"][0]["reason"]) == (
+            1, "ResourceVersionTooLarge",
+        )  # fmt: skip
 
 
 async def test_objects_enter_and_leave_a_selection(api: Api, connection: Connection) -> None:

@@ -74,6 +74,11 @@ class StatusError(Exception):
         return cls(404, "NotFound", "the server could not find the requested resource", {})
 
     @classmethod
+    def method_not_allowed(cls) -> StatusError:
+        """405: this path is served, but not with this method."""
+        return cls(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+
+    @classmethod
     def already_exists(cls, resource: str, group: str, name: str) -> StatusError:
         """409: create met an object of that name."""
         message = f'{_qualified(resource, group)} "{name}" already exists'

@@ -28,7 +28,7 @@ class ComputedReads:
         """Answer one request."""
         kind = resource.kind
         if kind.computed is None or request.verb not in resource.verbs:
-            raise resource.method_not_allowed()
+            raise StatusError.method_not_allowed()
         if request.namespace and not kind.namespaced:
             raise StatusError.no_such_path()
         media = negotiate(request, lists=request.verb == "list")

@@ -20,7 +20,7 @@ from kybern.apiserver.negotiate import Media, negotiate
 from kybern.apiserver.paths import Paths, read_only
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resources
-from kybern.apiserver.response import JSON, Answer, Response
+from kybern.apiserver.response import JSON, Answer, Response, nothing_here
 
 __all__ = ["Discovery"]
 
@@ -102,6 +102,8 @@ class Discovery:
             if len(parts) == 3 and parts[2] in groups[group]:
                 kinds = groups[group][parts[2]]
                 return self._document(request, (group, parts[2]), lambda: _resource_list(group, parts[2], kinds))
+        elif parts[0] == "apis":
+            return nothing_here()
         raise StatusError.no_such_path()
 
     def _document(self, request: Request, key: Any, make: Any) -> Response:

@@ -10,7 +10,7 @@ from kybern.apiserver.handlers import Handlers
 from kybern.apiserver.paths import Paths
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource, Resources
-from kybern.apiserver.response import Answer
+from kybern.apiserver.response import Answer, nothing_here
 from kybern.apiserver.subresources import Subresources
 
 __all__ = ["Dispatch"]
@@ -41,6 +41,8 @@ class Dispatch:
             return await self._paths(request)
         resource = self._resources.find(request.group, request.version, request.resource)
         if resource is None:
+            if request.group and not self._resources.serves(request.group):
+                return nothing_here()
             raise StatusError.no_such_path()
         if resource.kind.computed is not None:
             return await self._computed(request, resource)
@@ -49,9 +51,9 @@ class Dispatch:
             return await self._subresources(request, resource)
         verb = request.verb
         if verb not in resource.verbs or verb not in self._verbs or (verb == "create" and request.name):
-            raise resource.method_not_allowed()
+            raise StatusError.method_not_allowed()
         if verb in _ONE_OBJECT and not request.name:
-            raise resource.method_not_allowed()
+            raise StatusError.method_not_allowed()
         if resource.kind.verbs == ("create",):
             return await self._reviews(request, resource)
         return await self._verbs[verb](request, resource)
@@ -68,4 +70,4 @@ class Dispatch:
         if resource.kind.namespaced and not request.namespace and request.verb not in _ACROSS_NAMESPACES:
             if request.name and request.verb != "deletecollection":
                 raise StatusError.no_such_path()
-            raise resource.method_not_allowed()
+            raise StatusError.method_not_allowed()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 from http import HTTPStatus
@@ -15,14 +16,15 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpProcessingError, HttpVersion11
+from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.streams import StreamReader
 
 from kybern.api.errors import StatusError
 from kybern.apiserver.body import LIMIT, too_large
 from kybern.apiserver.pipeline import Pipeline
 from kybern.apiserver.request import Request
-from kybern.apiserver.response import PiecedResponse, Response
+from kybern.apiserver.response import JSON, PiecedResponse, Response, from_error
 from kybern.clock import Clock
 
 __all__ = ["Listener"]
@@ -35,6 +37,7 @@ BODY_TIMEOUT = 60.0
 """Seconds that a client has to send its body."""
 _DRAIN_FROM = 1 << 16
 _NONE: dict[str, str] = {}
+_REQUEST_LINE = re.compile(r"[A-Za-z-]+ /\S* HTTP/1\.[01]")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -52,7 +55,7 @@ class Listener:
     async def serve(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
         """Accept connections from now on."""
         if self._server is None:
-            self._server = web.Server(
+            self._server = _Server(
                 self._handle, handler_cancellation=True, access_log=None, keepalive_timeout=180.0, lingering_time=5.0,
                 max_line_size=_LONGEST_LINE, max_field_size=_LONGEST_LINE, auto_decompress=False,
             )  # fmt: skip
@@ -112,6 +115,33 @@ class Listener:
             return await _read(http)
         finally:
             timer.cancel()
+
+
+class _Server(web.Server):
+    """Connections that refuse in upstream's words what is no request."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """As Go's server: a line of text, but a Status for a method that is only unknown."""
+        if isinstance(exc, BadHttpMethod) and _REQUEST_LINE.search(str(message or exc)):
+            error = StatusError.method_not_allowed()
+            return _closing(web.Response(status=error.code, body=from_error(error).body, content_type=JSON))
+        if exc is not None and not isinstance(exc, HttpProcessingError):
+            log.error("%s %s: %s", request.method, request.path, exc, exc_info=exc)
+        return _closing(web.Response(status=status, text=f"{status} {_PHRASES.get(status, '')}"))
+
+
+def _closing(response: web.Response) -> web.Response:
+    response.force_close()
+    return response
 
 
 def _give_up(content: StreamReader) -> None:

@@ -14,7 +14,7 @@ from kybern.api.field import Errors, FieldError
 from kybern.api.kind import Kind
 from kybern.api.time import format_time
 
-__all__ = ["begin", "carry_over", "check_namespace", "generate_name", "generation_after", "new_uid"]
+__all__ = ["begin", "carry_over", "check_namespace", "dedup_owners", "generate_name", "generation_after", "new_uid"]
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Without vowels and look-alikes, so that no words come out (upstream's alphabet)."""
@@ -44,6 +44,29 @@ def check_namespace(kind: Kind, metadata: Any, namespace: str) -> None:
         raise StatusError.bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"
         )
+
+
+def dedup_owners(metadata: Any, warnings: list[str], *, patched: bool = False) -> None:
+    """An owner that is named twice is named once from now on; the client is told."""
+    owners = metadata.ownerReferences
+    if not owners or len(owners) < 2:
+        return
+    kept: list[Any] = []
+    twice: list[str] = []
+    for owner in owners:
+        if owner in kept:
+            twice.append(owner.uid)
+        else:
+            kept.append(owner)
+    if not twice:
+        return
+    metadata.ownerReferences = kept
+    when = " after mutating admission happens" if patched else ""
+    warnings.append(
+        f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, "
+        "and may reject such requests as early as 1.24; please fix your requests; "
+        f"duplicate UID(s) observed: {', '.join(twice)}"
+    )
 
 
 def begin(kind: Kind, metadata: Any, now: float, *, applied: bool = False) -> None:

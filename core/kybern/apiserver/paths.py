@@ -8,7 +8,7 @@ import msgspec
 
 from kybern.api.errors import StatusError
 from kybern.apiserver.request import Request
-from kybern.apiserver.response import JSON, Answer, Response
+from kybern.apiserver.response import JSON, Answer, Response, nothing_here
 from kybern.apiserver.routes import Route, RouteRequest
 
 __all__ = ["Paths"]
@@ -52,7 +52,7 @@ class Paths:
         )
 
     async def __call__(self, request: Request) -> Answer:
-        """Answer; 404 with the list of what there is."""
+        """Answer; at `/` with the list of what there is."""
         path = request.path
         handler = self._exact.get(path) or self._exact.get(path.rstrip("/"))
         if handler is None:
@@ -60,12 +60,9 @@ class Paths:
             handler = self._below[max(prefixes, key=len)] if prefixes else None
         if handler is not None:
             return await handler(request)
-        if path.startswith(("/api/", "/apis/")):
-            raise StatusError.no_such_path()
-        return self._list(404 if path != "/" else 200)
-
-    def _list(self, status: int) -> Response:
-        return Response(status, msgspec.json.encode({"paths": sorted(self._listed)}), JSON)
+        if path != "/":
+            return nothing_here()
+        return Response(200, msgspec.json.encode({"paths": sorted(self._listed)}), JSON)
 
 
 def read_only(handler: Callable[[Request], Awaitable[Answer]]) -> PathHandler:
@@ -73,9 +70,7 @@ def read_only(handler: Callable[[Request], Awaitable[Answer]]) -> PathHandler:
 
     async def guarded(request: Request) -> Answer:
         if request.method not in ("GET", "HEAD"):
-            raise StatusError(
-                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-            )
+            raise StatusError.method_not_allowed()
         return await handler(request)
 
     return guarded
@@ -84,9 +79,7 @@ def read_only(handler: Callable[[Request], Awaitable[Answer]]) -> PathHandler:
 def _route_handler(route: Route) -> PathHandler:
     async def answer(request: Request) -> Answer:
         if request.method not in route.methods:
-            raise StatusError(
-                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-            )
+            raise StatusError.method_not_allowed()
         headers: Mapping[str, str] = {name.lower(): value for name, value in request.headers.items()}
         asked = RouteRequest(
             request.method, request.path, request.query, headers, await request.body(), request.user, request.http

@@ -52,7 +52,7 @@ class Resource:
     def cache(self) -> ResourceCache:
         """The stored objects; StatusError 405 for kinds that are not stored."""
         if self._cache is None:
-            raise self.method_not_allowed()
+            raise StatusError.method_not_allowed()
         return self._cache
 
     def object(self, item: Item) -> Any:
@@ -89,12 +89,6 @@ class Resource:
     def not_found(self, name: str) -> StatusError:
         """404 in this resource's words."""
         return StatusError.not_found(self.kind.plural, self.kind.group, name)
-
-    def method_not_allowed(self) -> StatusError:
-        """405: this resource does not do that."""
-        return StatusError(
-            405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-        )
 
 
 class Resources:
@@ -155,6 +149,10 @@ class Resources:
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         """The resource behind a path."""
         return self._by_path.get((group, version, plural)) or self._by_path.get((group, version, "*"))
+
+    def serves(self, group: str) -> bool:
+        """Whether anything of an API group is served."""
+        return any(served == group for served, _, _ in self._by_path)
 
     def of(self, struct: type[Any]) -> Resource:
         """The resource whose objects are of this Struct class; KeyError when none is."""

@@ -9,7 +9,7 @@ import msgspec
 
 from kybern.api.errors import StatusError
 
-__all__ = ["JSON", "Answer", "PiecedResponse", "Response", "StreamAnswer", "from_error"]
+__all__ = ["JSON", "Answer", "PiecedResponse", "Response", "StreamAnswer", "from_error", "nothing_here"]
 
 JSON = "application/json"
 
@@ -57,6 +57,11 @@ class StreamAnswer(Protocol):
 
 
 Answer = Response | StreamAnswer
+
+
+def nothing_here() -> Response:
+    """What a path gets that belongs to no part of the API: a line of text, no Status."""
+    return Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
 
 def from_error(error: StatusError) -> Response:

@@ -102,7 +102,7 @@ def _validate_operator(requirement: Any, errors: Errors, path: Path) -> None:
 
 def validate_update(new: Any, old: Any, errors: Errors) -> None:
     if set(new.spec.scopes or ()) != set(old.spec.scopes or ()):
-        errors.invalid(Path("scopes"), new.spec.scopes, IMMUTABLE)
+        errors.invalid(SPEC.child("scopes"), new.spec.scopes, IMMUTABLE)
 
 
 def row(obj: Any, now: float) -> list[Any]:

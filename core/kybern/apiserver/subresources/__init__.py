@@ -48,7 +48,7 @@ class Subresources:
         if subresource is None:
             raise StatusError.no_such_path()
         if request.verb not in subresource.verbs:
-            raise resource.method_not_allowed()
+            raise StatusError.method_not_allowed()
         return await self._handlers.get(request.subresource, self._parts)(request, resource)
 
     async def reviews(self, request: Request, resource: Resource) -> Answer:

@@ -27,6 +27,7 @@ async def create(backend: Backend, resource: Resource, op: Operation, obj: Any) 
     meta.check_namespace(kind, metadata, op.namespace)
     if metadata.resourceVersion:
         raise StatusError.bad_request("resourceVersion should not be set on objects to be created")
+    meta.dedup_owners(metadata, op.warnings)
     generated = bool(metadata.generateName and not metadata.name)
     if generated:
         metadata.name = meta.generate_name(metadata.generateName)

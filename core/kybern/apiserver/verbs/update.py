@@ -81,6 +81,7 @@ async def update(
         new = change(resource.object(item))
         if blind:
             check_identity(new.metadata, op, resource)
+        meta.dedup_owners(new.metadata, op.warnings, patched=blind)
         named_revision = bool(new.metadata.resourceVersion)
         _check_preconditions(resource, op, new.metadata, item, blind)
         try:
