@@ -197,19 +197,3 @@ def test_a_controller_that_cannot_be_counted_stops_evictions_and_says_why(api: A
     told = f"Warning CalculateExpectedPodCountFailed Failed to calculate the number of expected pods: {why}"
     assert told in api.events("web")
     assert refusal(api, pod)[0] == 429
-
-
-def test_drain_waits_for_the_budget(api: Asker) -> None:
-    first, *_ = deploy(api)
-    node = api.core.read_namespaced_pod(first, api.namespace).spec.node_name
-    protect(api, maxUnavailable=0)
-    drain = ("drain", node, "--pod-selector=app=web", "--ignore-daemonsets", "--force", "--timeout=1s")
-    try:
-        said = api.kubectl.fails(*drain)
-        assert "Cannot evict pod as it would violate the pod's disruption budget." in said
-        api.kubectl("patch", "pdb", "web", "--type=merge", "--patch", '{"spec":{"maxUnavailable":3}}')
-        api.until(lambda: numbers(api)[3] == 3)
-        assert f"node/{node} drained" in api.kubectl(*drain[:-1], "--timeout=20s")
-        assert node not in [pod.spec.node_name for pod in api.pods()]
-    finally:
-        api.kubectl("uncordon", node)

@@ -336,3 +336,61 @@ async def roll(nodes: int, limit: int, surge: bool, steps: list[tuple[str, int]]
         assert on(world) == {n.metadata.name: image for n in sorted(world.all(Node), key=lambda n: n.metadata.name)}
         assert len(alive(world)) == len(world.all(Node))
         assert broken == []
+
+
+async def test_a_pod_that_succeeded_is_replaced_at_once_however_often(world: World) -> None:
+    await add_nodes(world, "a")
+    await world.apply(DaemonSet, daemon_set())
+    async with world.running(DaemonSetController()):
+        seen = set()
+        for _ in range(5):
+            await world.run_pods()
+            (pod,) = alive(world)
+            seen.add(pod.metadata.uid)
+            await world.set_status(pod, lambda p: setattr(p.status, "phase", "Succeeded"))
+        await world.run_pods()
+        assert len(seen | {pod.metadata.uid for pod in alive(world)}) == 6
+
+
+async def test_a_pod_that_ended_and_only_waits_to_be_forgotten_keeps_no_other_away(world: World) -> None:
+    await add_nodes(world, "a")
+    await world.apply(DaemonSet, daemon_set())
+    async with world.running(DaemonSetController()):
+        await world.run_pods()
+        (pod,) = alive(world)
+        held = types.copy(pod)
+        held.metadata.finalizers = ["example.com/hold"]
+        await world.client.update(held)
+        await world.client.delete(Pod, pod.metadata.name, "default")
+        await world.settle(1)
+        assert alive(world) == []
+        await world.set_status(pod, lambda p: setattr(p.status, "phase", "Failed"))
+        await world.settle(1)
+        assert len(alive(world)) == 1
+
+
+async def test_pods_of_nodes_that_are_gone_are_not_misscheduled(world: World) -> None:
+    await add_nodes(world, "a", "b")
+    await world.apply(DaemonSet, daemon_set())
+    async with world.running(DaemonSetController()):
+        await world.run_pods()
+        for pod in alive(world):
+            bound = types.copy(pod)
+            bound.spec.nodeName = node_of(pod)
+            await world.client.update(bound)
+        await world.client.delete(Node, "b")
+        await world.settle(1)
+        s = status(world)
+        assert (s.desiredNumberScheduled, s.currentNumberScheduled, s.numberMisscheduled) == (1, 1, 0)
+
+
+async def test_revisions_that_pods_still_have_count_in_the_history(world: World) -> None:
+    await add_nodes(world, "a", "b")
+    await world.apply(DaemonSet, daemon_set(strategy={"type": "OnDelete"}))
+    async with world.running(DaemonSetController()):
+        await world.run_pods()
+        await world.client.patch(DaemonSet, "agent", "default", {"spec": {"revisionHistoryLimit": 2}})
+        for number in range(2, 6):
+            await set_image(world, f"agent:{number}")
+        # The pods are of revision 1, which stays; one more of the old ones may.
+        assert sorted(r.revision for r in world.all(ControllerRevision)) == [1, 4, 5]

@@ -123,3 +123,38 @@ async def test_a_spared_pod_is_marked_no_longer(world: World) -> None:
         assert world.all(Pod)[0].status.conditions[0].status == "True"
         await world.settle(30)
         assert world.all(Pod)[0].status.conditions[0].status == "False"
+
+
+async def test_a_controller_that_is_lost_allows_nothing(world: World) -> None:
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "gone", "uid": "u", "controller": True}
+    await world.apply(Pod, {"metadata": {"name": "p", "labels": {"app": "web"}, "ownerReferences": [owner]}})
+    await world.apply(PodDisruptionBudget, budget(maxUnavailable=1))
+    async with world.running(DisruptionController()):
+        await world.settle()
+        assert reason(world) == "SyncFailed"
+        (kept,) = world.all(PodDisruptionBudget)
+        assert kept.status.conditions[0].message == 'found no controllers for pod "p"'
+        assert kept.status.observedGeneration is None
+
+
+async def test_a_replica_set_whose_deployment_is_lost_counts_by_itself(world: World) -> None:
+    await world.apply(Deployment, deployment(3))
+    await world.apply(PodDisruptionBudget, budget(maxUnavailable=1))
+    async with world.running(DeploymentController(), ReplicaSetController(), DisruptionController()):
+        await world.run_pods()
+        world.client.remove(Deployment, "web", "default")
+        await world.make_ready(world.all(Pod)[:1], ready=False)
+        await world.settle()
+        assert numbers(world) == (3, 2, 2, 0)
+
+
+async def test_a_kubelet_that_means_to_end_a_pod_may_take_its_time(world: World) -> None:
+    from kybern.api.core import PodCondition
+
+    now = format_time(world.clock.now())
+    pod = await world.apply(Pod, {"metadata": {"name": "p"}})
+    mark = PodCondition(type="DisruptionTarget", status="True", reason="TerminationByKubelet", lastTransitionTime=now)
+    await world.set_status(pod, lambda p: setattr(p.status, "conditions", [mark]))
+    async with world.running(StaleDisruptionController()):
+        await world.settle(300)
+        assert world.all(Pod)[0].status.conditions[0].status == "True"

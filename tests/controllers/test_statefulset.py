@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kybern.api.apps import ControllerRevision, StatefulSet
 from kybern.api.core import PersistentVolumeClaim, Pod
+from kybern.api.errors import StatusError
 from kybern.testing.world import World
 from kybern_controllers_workloads.statefulset import StatefulSetController
 from kybern_controllers_workloads.statefulset_plan import max_unavailable
@@ -345,3 +346,34 @@ async def roll(replicas: int, limit: int, parallel: bool, steps: list[tuple[str,
         image = world.all(StatefulSet)[0].spec.template.spec.containers[0].image
         assert set(pods(world).values()) == {image}
         assert broken == []
+
+
+async def test_refused_pods_of_a_parallel_set_are_not_tried_all_at_once(world: World) -> None:
+    tried: list[str] = []
+
+    def refuse(verb: str, kind: type[Any], namespace: str, name: str) -> None:
+        if (verb, kind) == ("create", Pod):
+            tried.append(name)
+            raise StatusError.forbidden("pods", "", name, "exceeded quota")
+
+    await world.apply(StatefulSet, stateful_set(50, podManagementPolicy="Parallel"))
+    world.client.intercept = refuse
+    async with world.running(StatefulSetController()):
+        await world.settle()
+        assert tried == ["db-0"]
+        (event,) = world.events()
+        assert event.startswith("Warning FailedCreate create Pod db-0 in StatefulSet db failed error: ")
+
+
+async def test_an_adopted_pod_gets_its_labels_once_it_is_well(world: World) -> None:
+    await world.apply(Pod, {"metadata": {"name": "db-0", "labels": {"app": "db"}}})
+    await world.apply(StatefulSet, stateful_set(1, updateStrategy={"type": "OnDelete"}))
+    async with world.running(StatefulSetController()):
+        await world.settle(1)
+        assert by_name(world, "db-0").metadata.ownerReferences[0].kind == "StatefulSet"
+        assert by_name(world, "db-0").metadata.labels == {"app": "db"}
+        await world.make_ready()
+        await world.settle(1)
+        labels = by_name(world, "db-0").metadata.labels
+        assert labels["statefulset.kubernetes.io/pod-name"] == "db-0"
+        assert "Normal SuccessfulUpdate update Pod db-0 in StatefulSet db successful" in world.events()

@@ -87,7 +87,8 @@ def manage(places: Sequence[Place], revision: Revision, surge: int) -> Plan:
 
 def _superfluous(running: list[Any], revision: Revision, surge: int) -> list[Any]:
     """All but the first, or, while one replaces another, all but the first new and the first old one; and of these two
-    the old one as soon as it is of no use any more."""
+    the old one as soon as it is of no use any more. Those that serve come first."""
+    running = sorted(running, key=revision.is_available, reverse=True)
     if not surge:
         return running[1:]
     new, old = [p for p in running if revision.is_new(p)], [p for p in running if not revision.is_new(p)]
