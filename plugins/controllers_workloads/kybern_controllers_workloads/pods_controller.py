@@ -6,7 +6,7 @@ pod informer has not shown yet it remembers as expectations, so that a stale cac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from kybern.api.errors import StatusError
@@ -93,12 +93,17 @@ class PodsController(Controller):
             return None
         return Key(pod.metadata.namespace, reference.name)
 
-    async def claim(self, owner: Any, adoptable: Callable[[Any], bool] = lambda _: True) -> list[Any]:
-        """The owner's pods. Nearly all are so by reference and labels; the rest is adopted or let go."""
+    async def claim(
+        self, owner: Any, adoptable: Callable[[Any], bool] = lambda _: True, known: Container[int] = ()
+    ) -> list[Any]:
+        """The owner's pods. Nearly all are so by reference and labels; the rest is adopted or let go.
+
+        `known`: the `id` of pod objects that were claimed before by the same selector, and are kept by who says so.
+        """
         matches = self.selector(owner)
         pods, doubtful = [], self.pods.by_index("owner", f"orphans/{owner.metadata.namespace}")
         for pod in self.pods.by_index("owner", owner.metadata.uid):
-            (pods if matches(pod.metadata.labels) else doubtful).append(pod)
+            (pods if id(pod) in known or matches(pod.metadata.labels) else doubtful).append(pod)
         return pods + await claim(self.client, owner, doubtful, matches, adoptable)
 
     async def create_pods(self, key: Key, owner: Any, number: int, make: Callable[[int], Any]) -> Exception | None:

@@ -15,7 +15,8 @@ import attrs
 from kybern.api import types
 from kybern.api.time import format_time
 from kybern.reconcile.interface import Context, Key, Result
-from kybern.reconcile.pods import deletion_order, is_available, is_finished, is_ready, pod_from_template
+from kybern.reconcile.pods import deletion_order, is_finished, pod_from_template
+from kybern_controllers_workloads.counting import Count, Known, count
 from kybern_controllers_workloads.pods_controller import PodsController, next_available
 
 BURST = 500
@@ -42,36 +43,6 @@ def decide(replicas: int, pods: Sequence[Any], neighbours: Callable[[], Iterable
     count = min(surplus, BURST)
     chosen = pods if count == len(pods) else deletion_order(pods, neighbours(), now)
     return Plan(delete=chosen[:count])
-
-
-@attrs.define
-class Count:
-    """What the status says about the pods, and which of them are active."""
-
-    active: list[Any] = attrs.field(factory=list)
-    fully_labeled: int = 0
-    ready: int = 0
-    available: int = 0
-    terminating: int = 0
-
-
-def count(pods: Sequence[Any], template_labels: dict[str, str], min_ready_seconds: int, now: float) -> Count:
-    """Tally the claimed pods; one pass, as a large set is counted many times while it starts."""
-    counted, wanted = Count(), template_labels.items()
-    active = counted.active
-    for pod in pods:
-        if is_finished(pod):
-            continue
-        metadata = pod.metadata
-        if metadata.deletionTimestamp:
-            counted.terminating += 1
-            continue
-        active.append(pod)
-        counted.fully_labeled += wanted <= (metadata.labels or {}).items()
-        if is_ready(pod):
-            counted.ready += 1
-            counted.available += not min_ready_seconds or is_available(pod, min_ready_seconds, now)
-    return counted
 
 
 def failure_condition(old: Sequence[Any], error: Exception | None, creating: bool, make: type[Any], now: float) -> Any:
@@ -104,6 +75,7 @@ class ReplicasController(PodsController):
 
     def setup(self, context: Context) -> None:
         self._told: dict[Key, Any] = {}
+        self._known: dict[Key, Known] = {}
         super().setup(context)
 
     def is_news(self, old: Any, new: Any) -> bool:
@@ -126,10 +98,14 @@ class ReplicasController(PodsController):
         if owner is None:
             self.expectations.forget(key)
             self._told.pop(key, None)
+            self._known.pop(key, None)
             return None
-        pods = await self.claim(owner, lambda pod: not is_finished(pod))
+        generation = owner.metadata.generation
+        known = self._known.get(key, Known()).of(generation)
+        pods = await self.claim(owner, lambda pod: not is_finished(pod), known)
         now, min_ready = self.clock.now(), owner.spec.minReadySeconds or 0
-        counted = count(pods, owner.spec.template.metadata.labels or {}, min_ready, now)
+        counted = count(pods, owner.spec.template.metadata.labels or {}, min_ready, now, known)
+        self._known[key] = Known(generation, counted.judged)
         wait = self.expectations.wait(key)
         plan, error = Plan(), None
         if not wait and not owner.metadata.deletionTimestamp:
