@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kybern.api import types
-from kybern.api.core import Node, Pod
+from kybern.api.core import Event, Node, Pod
 from kybern.api.resource import DeviceClass, DeviceTaintRule, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kybern.cluster.cluster import Cluster
 from kybern.config import APIConfig, Config, NodesConfig, StoreConfig
@@ -262,3 +262,12 @@ async def test_a_taint_that_the_driver_takes_back_in_time_evicts_nobody(kybern_c
     await kybern_cluster.client.patch(ResourceSlice, "s", "", {"spec": {"devices": [{"name": "a"}]}}, type="merge")
     await wait(kybern_cluster, 120)
     assert up(kybern_cluster) == ["p"]
+
+
+async def test_a_pod_waits_for_its_claims_without_a_word(kybern_cluster: Cluster) -> None:
+    await offer(kybern_cluster, {"name": "a"})
+    await create(kybern_cluster, Pod, wanting("p"))
+    await wait(kybern_cluster, 5)
+    await template(kybern_cluster)
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"])
+    assert [e for e in all_of(kybern_cluster, Event) if e.reason == "FailedScheduling"] == []

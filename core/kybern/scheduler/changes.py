@@ -64,6 +64,8 @@ def pod_actions(old: Any, new: Any) -> Action:
         found |= Action.UPDATE_POD_TOLERATION
     if old.spec.schedulingGates and not new.spec.schedulingGates:
         found |= Action.UPDATE_POD_GATES_ELIMINATED
+    if old.status.resourceClaimStatuses != new.status.resourceClaimStatuses:
+        found |= Action.UPDATE_POD_GENERATED_CLAIM
     before, after = pod_requests(old), pod_requests(new)
     if before != after:
         names = {*before, *after}

@@ -137,6 +137,8 @@ class Action(enum.IntFlag):
     UPDATE_POD_TOLERATION = enum.auto()
     UPDATE_POD_GATES_ELIMINATED = enum.auto()
     """The last scheduling gate was removed."""
+    UPDATE_POD_GENERATED_CLAIM = enum.auto()
+    """A ResourceClaim was made for the pod, and its status says so."""
     UPDATE_OTHER = enum.auto()
     UPDATE = (
         UPDATE_NODE_ALLOCATABLE
@@ -149,6 +151,7 @@ class Action(enum.IntFlag):
         | UPDATE_POD_SCALE_UP
         | UPDATE_POD_TOLERATION
         | UPDATE_POD_GATES_ELIMINATED
+        | UPDATE_POD_GENERATED_CLAIM
         | UPDATE_OTHER
     )
     ALL = ADD | DELETE | UPDATE

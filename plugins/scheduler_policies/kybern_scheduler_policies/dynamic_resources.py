@@ -93,7 +93,7 @@ class DynamicResources(Policy):
         for informer in (self._slices, self._rules):
             informer.on_change(self._pools_changed)
         self._classes.on_change(self._wake)
-        handle.informer(Pod).on_change(self._pod_changed)
+        handle.informer(Pod).on_change(self._pod_gone)
         self._pools: Pools | None = None
         self._writer = ClaimWriter(handle)
         self._promised: dict[str, tuple[str, Any]] = {}
@@ -102,7 +102,10 @@ class DynamicResources(Policy):
 
     def hints(self) -> Iterable[Hint]:
         """Changes of claims, slices and classes wake pods by `activate`; beyond that a new node may have devices."""
-        return (Hint(Resource.NODE, Action.ADD | Action.UPDATE_NODE_LABEL),)
+        return (
+            Hint(Resource.NODE, Action.ADD | Action.UPDATE_NODE_LABEL),
+            Hint(Resource.TARGET_POD, Action.UPDATE_POD_GENERATED_CLAIM),
+        )
 
     def _claim_changed(self, old: Any, new: Any) -> None:
         if new is not None and new.metadata.uid in self._promised and new.status.allocation is not None:
@@ -119,38 +122,30 @@ class DynamicResources(Policy):
         for uid in waiting:
             self.handle.activate(uid)
 
-    def _pod_changed(self, old: Any, new: Any) -> None:
-        if old is None:
-            return
-        uid = old.metadata.uid
+    def _pod_gone(self, old: Any, new: Any) -> None:
         if new is None:
-            self._rejected.discard(uid)
-        elif uid in self._rejected and old.status.resourceClaimStatuses != new.status.resourceClaimStatuses:
-            self._rejected.discard(uid)
-            self.handle.activate(uid)
+            self._rejected.discard(old.metadata.uid)
 
     def _reject(self, pod: PodInfo, why: str) -> Status:
         self._rejected.add(pod.uid)
         return self.unresolvable(why)
+
+    def pre_enqueue(self, pod: PodInfo) -> Status | None:
+        """A pod waits until its claims are there."""
+        for each in pod.pod.spec.resourceClaims or ():
+            _, why = self._claim(pod, each)
+            if why:
+                return self._reject(pod, why)
+        return None
 
     def pre_filter(self, state: CycleState, pod: PodInfo, snapshot: Snapshot) -> Status | None:
         """All claims must exist, be the pod's to use, and ask for classes that exist."""
         served = self._classes.serve(pod) if any("/" in name for name in pod.requests) else {}
         if not pod.pod.spec.resourceClaims and not served:
             return SKIP
-        found = []
-        for each in pod.pod.spec.resourceClaims or ():
-            name = _claim_name(pod.pod, each)
-            if name is None:
-                why = f"waiting for dynamic resource controller to create the resourceclaim {each.name}"
-                return self._reject(pod, why)
-            if not name:
-                continue
-            claim = self._claims.get(name, pod.namespace)
-            why = self._wrong_with(claim, name, pod, generated=each.resourceClaimTemplateName is not None)
-            if why:
-                return self._reject(pod, why)
-            found.append(claim)
+        found, why = self._usable(pod)
+        if why:
+            return self._reject(pod, why)
         if served and (stale := self._stale(pod)) is not None:
             self.handle.spawn(self._writer.remove(stale, pod))
             return self._reject(pod, "cannot schedule extended resource claim")
@@ -166,22 +161,46 @@ class DynamicResources(Policy):
                 return claim
         return None
 
-    def _wrong_with(self, claim: Any, name: str, pod: PodInfo, *, generated: bool) -> str:
+    def _usable(self, pod: PodInfo) -> tuple[list[Any], str]:
+        """The pod's claims, or what is wrong with one of them."""
+        found = []
+        for each in pod.pod.spec.resourceClaims or ():
+            claim, why = self._claim(pod, each)
+            why = why or (self._wrong_with(claim, pod) if claim is not None else "")
+            if why:
+                return [], why
+            if claim is not None:
+                found.append(claim)
+        return found, ""
+
+    def _claim(self, pod: PodInfo, wanted: Any) -> tuple[Any, str]:
+        """The claim behind one of the pod's entries (None: none is needed), or why it cannot be used."""
+        name = _claim_name(pod.pod, wanted)
+        if name is None:
+            why = f"waiting for dynamic resource controller to create the resourceclaim {wanted.name}"
+            return None, why
+        if not name:
+            return None, ""
+        claim: Any = self._claims.get(name, pod.namespace)
         if claim is None:
-            return f'resourceclaim "{name}" not found'
+            return None, f'resourceclaim "{name}" not found'
         if claim.metadata.deletionTimestamp:
-            return f'resourceclaim "{name}" is being deleted'
+            return None, f'resourceclaim "{name}" is being deleted'
         owner = controller_of(claim)
-        if generated and (owner is None or owner.uid != pod.uid):
+        if wanted.resourceClaimTemplateName is not None and (owner is None or owner.uid != pod.uid):
             place = f"{pod.namespace}/{name}"
-            return f"ResourceClaim {place} was not created for pod {pod.namespace}/{pod.name} (pod is not owner)"
+            return None, f"ResourceClaim {place} was not created for pod {pod.namespace}/{pod.name} (pod is not owner)"
+        return claim, ""
+
+    def _wrong_with(self, claim: Any, pod: PodInfo) -> str:
+        """Why a claim that is there cannot be used now."""
         reserved = claim.status.reservedFor or ()
         if len(reserved) >= RESERVED_MAX and not any(r.uid == pod.uid for r in reserved):
             return "resourceclaim in use"
         if claim.status.allocation is None:
             promised = self._promised.get(claim.metadata.uid)
             if promised is not None and promised[0] != pod.uid:
-                return f"resourceclaim {name} is in the process of being allocated"
+                return f"resourceclaim {claim.metadata.name} is in the process of being allocated"
             for class_name in _class_names(claim):
                 if self._classes.get(class_name) is None:
                     return f"request refers to device class {class_name}, which does not exist"
