@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from kybern.api import apps, selectors
-from kybern.api.apps.deployment import SPEC, TEMPLATE, validate_update, warn
-from kybern.api.apps.percent import amount, at_most_all, validate_amount
+from kybern.api.apps.deployment import validate_update
+from kybern.api.apps.percent import amount, at_most_all, shown_strategy, validate_amount
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
 from kybern.api.core.podspec.template import validate_template
+from kybern.api.core.podspec.workload import SPEC, TEMPLATE
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource, WriteContext
-from kybern.api.lifecycle import spec_changed
+from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age, labels, selector
 from kybern.api.validation.selectors import validate_label_selector
 
@@ -41,17 +42,15 @@ def default(obj: Any) -> None:
 
 def prepare_create(obj: Any, context: WriteContext) -> None:
     """Nothing runs yet; the template is the first of its generation."""
-    obj.status = apps.DaemonSetStatus()
+    drop_status(obj, context)
     _set_generation(obj, max(_generation(obj), 1))
 
 
 def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
     """Spec and status have a path each; another template is another generation of it."""
-    if context.subresource == "status":
-        new.spec = old.spec
-        return
-    new.status = old.status
-    _set_generation(new, _generation(old) + (new.spec.template != old.spec.template))
+    keep_other_half(new, old, context)
+    if context.subresource != "status":
+        _set_generation(new, _generation(old) + (new.spec.template != old.spec.template))
 
 
 def _generation(obj: Any) -> int:
@@ -87,12 +86,7 @@ def _validate_update_strategy(errors: Errors, strategy: Any) -> None:
     if strategy.type == "RollingUpdate":
         _validate_rolling_update(errors, UPDATE.child("rollingUpdate"), rolling)
     elif strategy.type != "OnDelete":
-        shown = (
-            None
-            if rolling is None
-            else {"MaxUnavailable": rolling.maxUnavailable or 0, "MaxSurge": rolling.maxSurge or 0}
-        )
-        errors.not_supported(UPDATE, {"Type": strategy.type, "RollingUpdate": shown}, ["RollingUpdate", "OnDelete"])
+        errors.not_supported(UPDATE, shown_strategy(strategy), ["RollingUpdate", "OnDelete"])
 
 
 def _validate_rolling_update(errors: Errors, path: Path, rolling: Any) -> None:
@@ -149,7 +143,7 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     spec_changed=spec_changed,
-    warn=warn,
+    warn=workload.warn,
     columns=(
         NAME,
         Column("Desired", type="integer", field="DaemonSetStatus.desiredNumberScheduled"),

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from kybern.api import apps
-from kybern.api.apps.percent import amount, at_most_all, validate_amount
+from kybern.api.apps.percent import amount, at_most_all, shown_strategy, validate_amount
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
-from kybern.api.core.podspec.warnings import template_warnings
+from kybern.api.core.podspec.workload import SPEC, TEMPLATE
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource, WriteContext
+from kybern.api.kind import Column, Kind, WriteContext
+from kybern.api.lifecycle import drop_status, keep_other_half
 from kybern.api.table import AGE, NAME, age, selector
 
-SPEC = Path("spec")
 STRATEGY = SPEC.child("strategy")
-TEMPLATE = SPEC.child("template")
-MORE_THAN_ALL = "cannot be greater than status.replicas"
 
 
 def default(obj: Any) -> None:
@@ -41,18 +39,11 @@ def default(obj: Any) -> None:
             setattr(strategy.rollingUpdate, field, "25%")
 
 
-def prepare_create(obj: Any, context: WriteContext) -> None:
-    """Nothing runs yet."""
-    obj.status = apps.DeploymentStatus()
-
-
 def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
     """Spec and status have a path each; labels belong to the spec's path."""
+    keep_other_half(new, old, context)
     if context.subresource == "status":
-        new.spec = old.spec
         new.metadata.labels = old.metadata.labels
-    else:
-        new.status = old.status
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -91,16 +82,7 @@ def _validate_strategy(errors: Errors, strategy: Any) -> None:
     elif strategy.type == "RollingUpdate":
         _validate_rolling_update(errors, STRATEGY.child("rollingUpdate"), rolling)
     else:
-        errors.not_supported(STRATEGY, _shown(strategy), ["Recreate", "RollingUpdate"])
-
-
-def _shown(strategy: Any) -> dict[str, Any]:
-    """The strategy as error messages have always shown it: fields by their Go names."""
-    rolling = strategy.rollingUpdate
-    limits = (
-        None if rolling is None else {"MaxUnavailable": rolling.maxUnavailable or 0, "MaxSurge": rolling.maxSurge or 0}
-    )
-    return {"Type": strategy.type, "RollingUpdate": limits}
+        errors.not_supported(STRATEGY, shown_strategy(strategy), ["Recreate", "RollingUpdate"])
 
 
 def _validate_rolling_update(errors: Errors, path: Path, rolling: Any) -> None:
@@ -122,21 +104,13 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     parts = ("updatedReplicas", "readyReplicas", "availableReplicas")
     fields = ("observedGeneration", "replicas", *parts, "unavailableReplicas", "terminatingReplicas", "collisionCount")
     workload.not_negative(errors, Path("status"), status, *fields)
-    workload.check_counts(errors, status, status.replicas, dict.fromkeys(parts, MORE_THAN_ALL))
-    workload.check_counts(
-        errors, status, status.readyReplicas, {"availableReplicas": "cannot be greater than readyReplicas"}
-    )
+    workload.check_replicas(errors, status, *parts)
     workload.collisions_only_grow(errors, new, old)
 
 
 def spec_changed(new: Any, old: Any) -> bool:
     """Annotations count too: the controller copies them to its ReplicaSets."""
     return bool(new.spec != old.spec or (new.metadata.annotations or {}) != (old.metadata.annotations or {}))
-
-
-def warn(new: Any, old: Any | None) -> list[str]:
-    """Warnings about the template."""
-    return template_warnings(new.spec.template, TEMPLATE, old.spec.template if old is not None else None)
 
 
 def row(obj: Any, now: float) -> list[Any]:
@@ -161,15 +135,14 @@ KIND = Kind(
     namespaced=True,
     short_names=("deploy",),
     categories=("all",),
-    subresources=(Subresource("scale", kind="Scale", group="autoscaling", version="v1"), Subresource("status")),
     default=default,
-    prepare_create=prepare_create,
+    prepare_create=drop_status,
     prepare_update=prepare_update,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     spec_changed=spec_changed,
-    warn=warn,
+    warn=workload.warn,
     columns=(
         NAME,
         Column("Ready", description="Number of the pod with ready state"),
@@ -181,5 +154,5 @@ KIND = Kind(
         Column("Selector", priority=1, field="DeploymentSpec.selector"),
     ),
     row=row,
-    scale_paths=("spec.replicas", "status.replicas", "spec.selector"),
+    **workload.SCALED,
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from kybern.api.field import Errors, Path
 from kybern.api.validation import names
 
-__all__ = ["amount", "at_most_all", "validate_amount"]
+__all__ = ["amount", "at_most_all", "shown_strategy", "validate_amount"]
 
 _percent = re.compile("[0-9]+%").fullmatch
 PERCENT_TEXT = names.mismatch(
@@ -35,3 +36,12 @@ def at_most_all(errors: Errors, path: Path, value: int | str | None) -> None:
     """A percentage of at most 100."""
     if isinstance(value, str) and amount(value) > 100:
         errors.invalid(path, value, "must not be greater than 100%")
+
+
+def shown_strategy(strategy: Any) -> dict[str, Any]:
+    """The update strategy of a Deployment or DaemonSet as error messages have always shown it: by Go names."""
+    rolling = strategy.rollingUpdate
+    limits = (
+        None if rolling is None else {"MaxUnavailable": rolling.maxUnavailable or 0, "MaxSurge": rolling.maxSurge or 0}
+    )
+    return {"Type": strategy.type, "RollingUpdate": limits}

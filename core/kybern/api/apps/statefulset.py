@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from kybern.api import apps, core, types
-from kybern.api.apps.deployment import MORE_THAN_ALL, SPEC, TEMPLATE, warn
 from kybern.api.apps.percent import amount, at_most_all, validate_amount
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_claim_spec, default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
+from kybern.api.core.podspec.workload import SPEC, TEMPLATE
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.kind import Column, Kind
 from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age
 from kybern.api.validation import names
@@ -153,9 +153,7 @@ def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     status = new.status
     parts = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
     workload.not_negative(errors, Path("status"), status, "replicas", *parts, "observedGeneration", "collisionCount")
-    workload.check_counts(errors, status, status.replicas, dict.fromkeys(parts, MORE_THAN_ALL))
-    text = "cannot be greater than status.readyReplicas"
-    workload.check_counts(errors, status, status.readyReplicas, {"availableReplicas": text})
+    workload.check_replicas(errors, status, *parts, more_than_ready="cannot be greater than status.readyReplicas")
     workload.collisions_only_grow(errors, new, old)
 
 
@@ -178,7 +176,6 @@ KIND = Kind(
     namespaced=True,
     short_names=("sts",),
     categories=("all",),
-    subresources=(Subresource("scale", kind="Scale", group="autoscaling", version="v1"), Subresource("status")),
     default=default,
     prepare_create=drop_status,
     prepare_update=keep_other_half,
@@ -186,9 +183,9 @@ KIND = Kind(
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     spec_changed=spec_changed,
-    warn=warn,
+    warn=workload.warn,
     name_errors=names.name_dns_label,
     columns=(NAME, Column("Ready", description="Number of the pod with ready state"), AGE, CONTAINERS, IMAGES),
     row=row,
-    scale_paths=("spec.replicas", "status.replicas", "spec.selector"),
+    **workload.SCALED,
 )

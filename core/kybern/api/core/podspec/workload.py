@@ -7,19 +7,26 @@ from typing import Any
 
 from kybern.api import selectors
 from kybern.api.core.podspec.template import validate_template
+from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
+from kybern.api.kind import Subresource
 from kybern.api.validation.selectors import validate_label_selector
 
 __all__ = [
-    "IMMUTABLE",
-    "check_counts",
-    "not_negative",
-    "only_always",
-    "validate_immutable",
-    "validate_selected_template",
-    "validate_selector",
-]
+    "IMMUTABLE", "SCALED", "SPEC", "TEMPLATE", "check_counts", "check_replicas", "collisions_only_grow", "is_empty",
+    "matcher", "not_negative", "only_always", "read_only_disks", "validate_immutable", "validate_selected_template",
+    "validate_selector", "warn",
+]  # fmt: skip
 
+SPEC = Path("spec")
+TEMPLATE = SPEC.child("template")
+SCALED: dict[str, Any] = {
+    "subresources": (Subresource("scale", kind="Scale", group="autoscaling", version="v1"), Subresource("status")),
+    "scale_paths": ("spec.replicas", "status.replicas", "spec.selector"),
+}
+"""What a `Kind` says of itself whose replicas can be scaled."""
+
+MORE_THAN_ALL = "cannot be greater than status.replicas"
 NO_MATCH = "`selector` does not match template `labels`"
 IMMUTABLE = "field is immutable"
 ONLY_READING = (
@@ -95,6 +102,19 @@ def check_counts(errors: Errors, status: Any, total: int | None, parts: Mapping[
         value = getattr(status, field) or 0
         if value > (total or 0):
             errors.invalid(Path("status").child(field), value, text)
+
+
+def check_replicas(
+    errors: Errors, status: Any, *parts: str, more_than_ready: str = "cannot be greater than readyReplicas"
+) -> None:
+    """No part of the replicas is more than all, nor are more available than ready."""
+    check_counts(errors, status, status.replicas, dict.fromkeys(parts, MORE_THAN_ALL))
+    check_counts(errors, status, status.readyReplicas, {"availableReplicas": more_than_ready})
+
+
+def warn(new: Any, old: Any | None) -> list[str]:
+    """Warnings about the template."""
+    return template_warnings(new.spec.template, TEMPLATE, old.spec.template if old is not None else None)
 
 
 def collisions_only_grow(errors: Errors, new: Any, old: Any) -> None:
