@@ -271,3 +271,10 @@ async def test_a_pod_waits_for_its_claims_without_a_word(kybern_cluster: Cluster
     await template(kybern_cluster)
     await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"])
     assert [e for e in all_of(kybern_cluster, Event) if e.reason == "FailedScheduling"] == []
+
+
+async def test_a_class_that_comes_later_serves_pods_that_wait_for_its_resource(kybern_cluster: Cluster) -> None:
+    await create(kybern_cluster, Pod, wanting("p", limits={"example.com/gpu": "1"}))
+    await until(kybern_cluster, lambda: "Insufficient example.com/gpu" in why(kybern_cluster, "p"))
+    await offer(kybern_cluster, {"name": "a"}, extendedResourceName="example.com/gpu")
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"], 60)

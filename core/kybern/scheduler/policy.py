@@ -115,6 +115,7 @@ class Resource(enum.StrEnum):
     CSI_NODE = "storage.k8s.io/CSINode"
     CSI_DRIVER = "storage.k8s.io/CSIDriver"
     CSI_STORAGE_CAPACITY = "storage.k8s.io/CSIStorageCapacity"
+    DEVICE_CLASS = "resource.k8s.io/DeviceClass"
     NAMESPACE = "Namespace"
     ANY = "*"
 

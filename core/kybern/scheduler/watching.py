@@ -17,6 +17,7 @@ __all__ = ["Watching"]
 
 def _other_kinds() -> dict[Resource, type[Any]]:
     from kybern.api.core import Namespace, PersistentVolume, PersistentVolumeClaim
+    from kybern.api.resource import DeviceClass
     from kybern.api.storage import CSIDriver, CSINode, CSIStorageCapacity, StorageClass
 
     return {
@@ -27,6 +28,7 @@ def _other_kinds() -> dict[Resource, type[Any]]:
         Resource.CSI_NODE: CSINode,
         Resource.CSI_DRIVER: CSIDriver,
         Resource.CSI_STORAGE_CAPACITY: CSIStorageCapacity,
+        Resource.DEVICE_CLASS: DeviceClass,
     }
 
 

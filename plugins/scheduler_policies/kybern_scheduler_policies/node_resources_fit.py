@@ -43,6 +43,7 @@ class NodeResourcesFit(Policy):
             Hint(Resource.ASSIGNED_POD, Action.DELETE | Action.UPDATE_POD_SCALE_DOWN),
             Hint(Resource.TARGET_POD, Action.UPDATE_POD_SCALE_DOWN),
             Hint(Resource.NODE, Action.ADD | Action.UPDATE_NODE_ALLOCATABLE, self._could_fit),
+            Hint(Resource.DEVICE_CLASS, Action.ADD | Action.UPDATE, self._could_serve),
         )
 
     def _could_fit(self, pod: PodInfo, old: Any, new: Any) -> bool:
@@ -51,6 +52,9 @@ class NodeResourcesFit(Policy):
             allocatable.get(name, 0) >= amount or (by_devices and not allocatable.get(name))
             for name, amount, by_devices in self._wanted(pod)
         )
+
+    def _could_serve(self, pod: PodInfo, old: Any, new: Any) -> bool:
+        return any(by_devices for _, _, by_devices in self._wanted(pod))
 
     def _wanted(self, pod: PodInfo) -> list[tuple[str, int, bool]]:
         """(resource, amount, whether nodes without the resource may serve it by devices)."""
