@@ -1,10 +1,9 @@
-"""One cluster in this process for all disturbances: two nodes, no controllers but those that a test starts."""
+"""A cluster in this process for each module of disturbances, and kubectl."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -33,7 +32,7 @@ async def _no_usage(pods: Any = None) -> Sequence[Any]:
 
 @attrs.frozen
 class Bench:
-    """A cluster whose controllers the test runs."""
+    """A cluster of three nodes whose controllers the test runs."""
 
     cluster: Cluster
     kubectl: kubectls.Kubectl
@@ -61,13 +60,30 @@ class Bench:
             tasks.cancel_scope.cancel()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+async def whole(bench: Bench) -> AsyncIterator[Bench]:
+    """The cluster with all its controllers."""
+    async with bench.others():
+        yield bench
+
+
+@pytest.fixture
+async def kubectl(whole: Bench, request: pytest.FixtureRequest) -> AsyncIterator[kubectls.Kubectl]:
+    """kubectl in a fresh namespace of a whole cluster; what it leaves is taken away."""
+    name = "t" + format(abs(hash(request.node.nodeid)) % 10**10, "010d")
+    await whole.kubectl("create", "namespace", name)
+    yield whole.kubectl.within(name)
+    await whole.kubectl("delete", "namespace", name, "--wait=false")
+    await whole.kubectl.advance(60)
+
+
+@pytest.fixture(scope="module")
 async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     config = Config(
         name="disturbed",
         api=APIConfig(port=0),
         store=StoreConfig(driver="memory"),
-        nodes=NodesConfig(count=2, pods=10_000, cpu="1000"),
+        nodes=NodesConfig(count=3, pods=10_000, cpu="1000"),
         controllers=ControllersConfig(enabled=False),
     )
     async with running(config, clock=PacedClock(BEGIN, 0)) as cluster:

@@ -205,11 +205,11 @@ STORIES = {
         "daemonsets,controllerrevisions,pods",
         (
             workload("DaemonSet", "nginx:1"),
-            until("daemonset", "jsonpath={.status.numberAvailable}=2"),
+            until("daemonset", "jsonpath={.status.numberAvailable}=3"),
             workload("DaemonSet", "nginx:2"),
-            *rolled_out("daemonset", 2, "updatedNumberScheduled", 2),
+            *rolled_out("daemonset", 2, "updatedNumberScheduled", 3),
         ),
-        most=2,
+        most=3,
     ),
     "job": Story(
         "job",
@@ -383,12 +383,12 @@ subsets: [{addresses: [{ip: 10.0.0.1}], ports: [{port: 80}]}]
             ),
             until("deployment", "condition=Available"),
             until("statefulset", "jsonpath={.status.availableReplicas}=1"),
-            until("daemonset", "jsonpath={.status.numberAvailable}=2"),
+            until("daemonset", "jsonpath={.status.numberAvailable}=3"),
             ("delete", "deployment", "--cascade=foreground"),
             ("delete", "statefulset", "--cascade=orphan"),
             ("delete", "daemonset", "--cascade=background"),
         ),
-        most=4,
+        most=5,
     ),
 }
 
