@@ -21,6 +21,7 @@ from kybern.api.autoscaling import (
     PodsMetricStatus,
     ResourceMetricStatus,
 )
+from kybern.reconcile.owners import selector_text
 from kybern_controllers_workloads.hpa_behavior import History, normalized
 from kybern_controllers_workloads.hpa_replicas import (
     MetricError,
@@ -33,7 +34,7 @@ from kybern_controllers_workloads.hpa_replicas import (
     utilization_replicas,
 )
 
-__all__ = ["ZEROED", "Decision", "Reading", "Target", "decide", "needs_metrics", "shown"]
+__all__ = ["ZEROED", "Decision", "Reading", "Target", "decide", "needs_metrics"]
 
 ABLE, ACTIVE, LIMITED, ZEROED = "AbleToScale", "ScalingActive", "ScalingLimited", "ScaledToZero"
 BELOW = "Current number of replicas below Spec.MinReplicas"
@@ -320,7 +321,7 @@ def _object(metric: Any, reading: Reading, target: Target, tolerances: Tolerance
         inner = f"failed to get {name} object metric: {error}" if averaged else str(error)
         raise _Unusable("FailedGetObjectMetric", str(error), f"failed to get object metric value: {inner}") from None
     found = ObjectMetricStatus(metric=source.metric, current=current, describedObject=about)
-    told = f"external metric {name}({shown(source.metric.selector)})" if averaged else f"{about.kind} metric {name}"
+    told = f"external metric {name}({selector_text(source.metric.selector)})" if averaged else f"{about.kind} metric {name}"
     return _Proposal(replicas, told, MetricStatus(type="Object", object=found))
 
 
@@ -339,7 +340,7 @@ def _external(metric: Any, reading: Reading, target: Target, tolerances: Toleran
         outer = f"failed to get {name} external metric value: {told}"
         raise _Unusable("FailedGetExternalMetric", str(error), outer) from None
     found = ExternalMetricStatus(metric=source.metric, current=current)
-    told = f"external metric {name}({shown(source.metric.selector)})"
+    told = f"external metric {name}({selector_text(source.metric.selector)})"
     return _Proposal(replicas, told, MetricStatus(type="External", external=found))
 
 
@@ -361,16 +362,3 @@ def _check(reading: Reading, before: str = "") -> None:
 
 def _text(thousandths: int, form: str = "DecimalSI") -> str:
     return quantity.format(Fraction(thousandths, 1000), form)
-
-
-def shown(selector: Any | None) -> str:
-    """A label selector as upstream prints it."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.matchLabels or {}).items()))
-    wanted = "".join(
-        f"LabelSelectorRequirement{{Key:{e.key},Operator:{e.operator},Values:[{' '.join(e.values or ())}],}},"
-        for e in selector.matchExpressions or ()
-    )
-    expressions = f"MatchExpressions:[]LabelSelectorRequirement{{{wanted}}}"
-    return f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},{expressions},}}"

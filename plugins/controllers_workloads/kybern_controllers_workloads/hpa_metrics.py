@@ -11,7 +11,8 @@ from kybern.api import quantity, selectors
 from kybern.api.errors import StatusError
 from kybern.api.time import parse_time
 from kybern.client.interface import Client
-from kybern_controllers_workloads.hpa_decision import Reading, shown
+from kybern.reconcile.owners import selector_text
+from kybern_controllers_workloads.hpa_decision import Reading
 from kybern_controllers_workloads.hpa_replicas import MetricError, Sample
 
 if TYPE_CHECKING:
@@ -153,6 +154,6 @@ async def _external(client: Client, metric: Any, namespace: str) -> Reading:
         items = await _items(client, path, "external", labelSelector=wanted)
     except MetricError as error:
         raise MetricError(
-            f"unable to get external metric {namespace}/{metric.name}/{shown(metric.selector)}: {error}"
+            f"unable to get external metric {namespace}/{metric.name}/{selector_text(metric.selector)}: {error}"
         ) from None
     return Reading(total=sum(quantity.milli(item["value"]) for item in items))
