@@ -321,7 +321,8 @@ def _object(metric: Any, reading: Reading, target: Target, tolerances: Tolerance
         inner = f"failed to get {name} object metric: {error}" if averaged else str(error)
         raise _Unusable("FailedGetObjectMetric", str(error), f"failed to get object metric value: {inner}") from None
     found = ObjectMetricStatus(metric=source.metric, current=current, describedObject=about)
-    told = f"external metric {name}({selector_text(source.metric.selector)})" if averaged else f"{about.kind} metric {name}"
+    of_all = f"external metric {name}({selector_text(source.metric.selector)})"
+    told = of_all if averaged else f"{about.kind} metric {name}"
     return _Proposal(replicas, told, MetricStatus(type="Object", object=found))
 
 
