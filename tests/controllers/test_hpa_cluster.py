@@ -302,7 +302,16 @@ async def test_tables_and_discovery_of_metrics(kybern_cluster: Cluster) -> None:
         ("nodes", "NodeMetrics", False, ["get", "list"]),
         ("pods", "PodMetrics", True, ["get", "list"]),
     ]
-    assert "apis/metrics.k8s.io/v1beta1" not in (await read(kybern_cluster, "/openapi/v3"))["paths"]
+    for version in ("v1", "v1beta1"):
+        document = await read(kybern_cluster, f"/openapi/v3/apis/metrics.k8s.io/{version}")
+        path = document["paths"][f"/apis/metrics.k8s.io/{version}/namespaces/{{namespace}}/pods/{{name}}"]
+        assert path["get"]["operationId"] == f"readMetrics{version.capitalize()}NamespacedPodMetrics"
+        made = document["components"]["schemas"][f"io.k8s.metrics.pkg.apis.metrics.{version}.PodMetrics"]
+        assert list(made["properties"]) == ["apiVersion", "containers", "kind", "metadata", "timestamp", "window"]
+    assert (
+        "io.k8s.metrics.pkg.apis.metrics.v1.NodeMetrics" in (await read(kybern_cluster, "/openapi/v2"))["definitions"]
+    )
+    assert "apis/custom.metrics.k8s.io/v1beta2" not in (await read(kybern_cluster, "/openapi/v3"))["paths"]
 
 
 async def test_who_may_view_a_namespace_may_see_its_metrics(kybern_cluster: Cluster) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import attrs
 
+from kybern.api.schema import Definition
 from kybern.api.selectors import FieldSelector, Selector
 
-__all__ = ["Computed", "ReadRequest", "Served"]
+__all__ = ["Computed", "Described", "ReadRequest", "Served"]
 
 Plain = dict[str, Any]
 
@@ -44,8 +45,24 @@ class Served:
     namespaced: bool = True
 
 
+@attrs.frozen
+class Described:
+    """A definition with its documentation, for OpenAPI and `kubectl explain`."""
+
+    definition: Definition
+    text: str = ""
+    fields: Mapping[str, str] = attrs.field(factory=dict)
+    """Field -> what it is."""
+
+
 class Computed(ABC):
     """Answers reads of one kind."""
+
+    @property
+    def described(self) -> Sequence[Described]:
+        """The definitions of its objects and of their list, in this order, and of what these refer to beyond
+        Kubernetes' own; without them OpenAPI does not know the kind."""
+        return ()
 
     @abstractmethod
     async def get(self, request: ReadRequest) -> Plain:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kybern.api.computed import Computed, ReadRequest
+from kybern.api.computed import Computed, Described, ReadRequest
 from kybern.api.errors import StatusError
 from kybern.api.kind import Column, Kind
 from kybern.api.time import format_time
 from kybern.reconcile.selected import selected
+from kybern_metrics.described import described
 
 if TYPE_CHECKING:
     from kybern.cluster.start import Start
@@ -32,6 +33,10 @@ class _Metrics(Computed):
     def __init__(self, start: Start, version: str) -> None:
         self._start = start
         self._version = version
+
+    @property
+    def described(self) -> Sequence[Described]:
+        return described(self._version, self.kind)
 
     async def list(self, request: ReadRequest) -> Sequence[Plain]:
         found = [metrics async for metrics in self._all(request)]

@@ -171,15 +171,23 @@ def _gvk(place: Place) -> dict[str, str]:
     return {"group": kind.group, "kind": kind.kind, "version": kind.version}
 
 
-def _definition(place: Place) -> str | None:
-    gvk = _gvk(place)
-    return schema.find(gvk["group"], gvk["version"], gvk["kind"])
+def _definition(place: Place) -> str:
+    gvk, computed = _gvk(place), place.kind.computed
+    if computed is not None:
+        return computed.described[0].definition.name
+    found = schema.find(gvk["group"], gvk["version"], gvk["kind"])
+    return found or types.definition_of(place.kind.struct).name
+
+
+def _list_definition(kind: Kind) -> str | None:
+    if kind.computed is not None:
+        return kind.computed.described[1].definition.name
+    return schema.find(kind.group, kind.version, kind.kind + "List")
 
 
 def _bodies(place: Place, verb: str, writer: Writer) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """(schema of the request's body or None, schema of the answer)."""
-    name = _definition(place) or types.definition_of(place.kind.struct).name
-    own = writer.reference(name)
+    own = writer.reference(_definition(place))
     if verb in ("create", "update"):
         return own, own
     if verb == "patch":
@@ -187,7 +195,7 @@ def _bodies(place: Place, verb: str, writer: Writer) -> tuple[dict[str, Any] | N
     if verb in ("delete", "deletecollection"):
         return writer.reference(f"{_META}.DeleteOptions"), writer.reference(f"{_META}.Status")
     if verb == "list":
-        listed = schema.find(place.kind.group, place.kind.version, place.kind.kind + "List")
+        listed = _list_definition(place.kind)
         return None, writer.reference(listed) if listed else {"type": "object"}
     if place.subresource is not None and place.subresource.name == "log":
         return None, {"type": "string"}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kybern.api import schema
+from kybern.api.kind import Kind
 from kybern.api.schema import Definition, Field, Type
 
 __all__ = ["QUANTITY", "Writer"]
@@ -33,9 +34,12 @@ Texts = dict[str, tuple[str, dict[str, str]]]
 class Writer:
     """Writes the schemas of one document and remembers which definitions it refers to."""
 
-    def __init__(self, texts: Texts, *, v3: bool) -> None:
-        """`texts`: descriptions of definitions and fields."""
-        self._texts = texts
+    def __init__(self, texts: Texts, kinds: Iterable[Kind] = (), *, v3: bool) -> None:
+        """`texts`: descriptions of definitions and fields; `kinds`: those of the document, some of which bring their
+        own."""
+        own = [d for kind in kinds if kind.computed is not None for d in kind.computed.described]
+        self._own = {d.definition.name: d.definition for d in own}
+        self._texts = texts | {d.definition.name: (d.text, dict(d.fields)) for d in own}
         self._v3 = v3
         self._base = "#/components/schemas/" if v3 else "#/definitions/"
         self._pending: list[str] = []
@@ -52,7 +56,7 @@ class Writer:
         """All schemas referred to so far, and what those refer to, by name."""
         while self._pending:
             name = self._pending.pop()
-            self.schemas[name] = self._simple(name) or self._struct(schema.definition(name))
+            self.schemas[name] = self._simple(name) or self._struct(self._own.get(name) or schema.definition(name))
         return dict(sorted(self.schemas.items()))
 
     def _simple(self, name: str) -> dict[str, Any] | None:

@@ -44,7 +44,7 @@ class OpenAPI:
         found: dict[str, list[Kind]] = {}
         for resource in self._resources:
             kind = resource.kind
-            if kind.computed is not None:  # its objects are in no schema
+            if not _is_described(kind):
                 continue
             path = f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
             found.setdefault(path, []).append(kind)
@@ -84,7 +84,7 @@ class OpenAPI:
             return Response(200, _protobuf_v2(), f"{_PROTOBUF_V2}.v1.0+protobuf")
         if accept and not any(known in accept for known in ("json", "*/*")):
             raise StatusError(406, "NotAcceptable", "only the following media types are accepted: application/json", {})
-        kinds = [resource.kind for resource in self._resources if resource.kind.computed is None]
+        kinds = [resource.kind for resource in self._resources if _is_described(resource.kind)]
         return await self._document(request, "v2", self._digest("v2", kinds), lambda: _document_v2(kinds))
 
     async def _document(self, request: Request, key: str, digest: str, make: Callable[[], dict[str, Any]]) -> Response:
@@ -99,6 +99,10 @@ class OpenAPI:
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             return Response(200, kept, JSON, headers | {"Content-Encoding": "gzip"})
         return Response(200, zlib.decompress(kept, 31), JSON, headers)
+
+
+def _is_described(kind: Kind) -> bool:
+    return kind.computed is None or bool(kind.computed.described)
 
 
 def _info() -> dict[str, str]:
@@ -120,7 +124,7 @@ def _document_v3(kinds: list[Kind]) -> dict[str, Any]:
     from kybern.apiserver.openapi.operations import paths_of
     from kybern.apiserver.openapi.schemas import Writer
 
-    writer = Writer(schema.descriptions(), v3=True)
+    writer = Writer(schema.descriptions(), kinds, v3=True)
     paths = paths_of(kinds, writer, v3=True)
     schemes = {
         "BearerToken": {
@@ -142,6 +146,6 @@ def _document_v2(kinds: list[Kind]) -> dict[str, Any]:
     from kybern.apiserver.openapi.operations import paths_of
     from kybern.apiserver.openapi.schemas import Writer
 
-    writer = Writer(schema.descriptions(), v3=False)
+    writer = Writer(schema.descriptions(), kinds, v3=False)
     paths = paths_of(kinds, writer, v3=False)
     return {"swagger": "2.0", "info": _info(), "paths": paths, "definitions": writer.finish()}
