@@ -140,13 +140,20 @@ async def test_a_cluster_tells_and_moves_its_time(tmp_path: Path) -> None:
         assert await ask(cluster, "GET") == (200, shown)
         code, shown = await ask(cluster, "POST", "?advance=600")
         assert (code, shown["now"]) == (200, "2030-01-01T00:10:00Z")
+        _, shown = await ask(cluster, "POST", "?advance=86400&within=0")
+        assert (shown["now"], shown["left"]) == ("2030-01-01T00:10:00Z", 86400.0)
+        while shown["left"]:
+            _, shown = await ask(cluster, "POST", f"?advance={shown['left']}&within=0.01")
+        assert shown["now"] == "2030-01-02T00:10:00Z"
+        _, refused = await ask(cluster, "POST", "?advance=1e300")
+        assert "are beyond the year 9999" in refused["message"]
         for query in ("?advance=-1", "?advance=inf", "?advance=nan", "?rate=fast", "?rate=1e9", "?back=1"):
             code, _ = await ask(cluster, "POST", query)
             assert code == 400, query
         assert (await ask(cluster, "POST", "?rate=2"))[1]["rate"] == 2.0
     async with cluster_of(attrs.evolve(time, rate=1.0), tmp_path) as cluster:
         _, shown = await ask(cluster, "GET")
-        assert shown["now"] >= "2030-01-01T00:10:00Z" and shown["rate"] == 2.0
+        assert shown["now"] >= "2030-01-02T00:10:00Z" and shown["rate"] == 2.0
 
 
 async def test_a_cluster_by_the_machines_time_cannot_be_moved(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,9 +95,9 @@ async def move(clock: Clock, wanted: Mapping[str, Any]) -> Shown:
 
 
 def _seconds(clock: Clock, text: str) -> float:
-    seconds = _number("advance", text, _END)
+    seconds = _number("advance", text, sys.float_info.max)
     if clock.now() + seconds > _END:
-        raise ValueError(f"advance: {text} seconds from {format_time(clock.now())} are beyond the year 9999")
+        raise ValueError(f"advance: {seconds:.0f} seconds from {format_time(clock.now())} are beyond the year 9999")
     return seconds
 
 
@@ -106,5 +107,5 @@ def _number(name: str, text: str, most: float) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= most:
-        raise ValueError(f"{name}: {text!r} is not a number from 0 to {most:.12g}")
+        raise ValueError(f"{name}: {text!r} is not a number from 0 to {most:g}")
     return number
