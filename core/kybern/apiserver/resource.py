@@ -94,9 +94,9 @@ class Resource:
 class Resources:
     """All resources of a server, by path and by Struct class."""
 
-    def __init__(self, registry: Registry, store: Store, clock: Clock) -> None:
+    def __init__(self, registry: Registry, store: Store, clock: Clock, *, housekeeping: bool = True) -> None:
         self.registry = registry
-        self.watch_cache = WatchCache(store, clock)
+        self.watch_cache = WatchCache(store, clock, housekeeping=housekeeping)
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         self._by_struct: dict[type[Any], Resource] = {}
         self.generation = 0

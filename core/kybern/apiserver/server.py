@@ -71,10 +71,15 @@ class APIServer:
         audit: Callable[[bytes], None] | None = None,
         max_reads: int = 400,
         max_writes: int = 200,
+        bootstrap_objects: bool = True,
+        housekeeping: bool = True,
     ) -> None:
-        """The store is started and closed by its maker. `audit` gets one JSON line per request."""
+        """The store is started and closed by its maker. `audit` gets one JSON line per request.
+
+        For small worlds of tests: without `bootstrap_objects` the server begins empty, without `housekeeping` it
+        does nothing by the clock (no bookmarks on watches, no compaction, no expiry of Events)."""
         self.clock = clock
-        self.resources = Resources(registry, store, clock)
+        self.resources = Resources(registry, store, clock, housekeeping=housekeeping)
         authorization = Authorization(list(authorizers))
         authentication = Authentication(list(authenticators))
         self.backend = Backend(
@@ -98,6 +103,7 @@ class APIServer:
         self._ready = False
         self._started = False
         self._bootstrapped = False
+        self._bootstrap_objects = bootstrap_objects
         self._serve_paths(routes)
 
     @property
@@ -137,7 +143,8 @@ class APIServer:
             listing = await services.cache.list()
             self.backend.services.start(services, (item.object for item in listing.items))
         self._started = True
-        await bootstrap.ensure_objects(self.backend)
+        if self._bootstrap_objects:
+            await bootstrap.ensure_objects(self.backend)
         self._bootstrapped = True
 
     async def serve(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:

@@ -41,16 +41,24 @@ class WatchCache:
     """All resources of one store."""
 
     def __init__(
-        self, store: Store, clock: Clock, *, keep_seconds: float = KEEP_SECONDS, keep_revisions: int = KEEP_REVISIONS
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        keep_seconds: float = KEEP_SECONDS,
+        keep_revisions: int = KEEP_REVISIONS,
+        housekeeping: bool = True,
     ) -> None:
         """History is kept for `keep_seconds`, but for no more than `keep_revisions`. The store must be started
-        before `start` and closed after `close`, by whoever made it."""
+        before `start` and closed after `close`, by whoever made it. Without `housekeeping` nothing is done by the
+        clock: no bookmarks, no compaction, no expiry."""
         self.store = store
         self.revision = 0
         """Newest revision that reads show."""
         self._clock = clock
         self._keep_seconds = keep_seconds
         self._keep_revisions = keep_revisions
+        self._housekeeping = housekeeping
         self._resources: dict[str, ResourceCache] = {}
         self._local = False
         self._running = False
@@ -96,7 +104,8 @@ class WatchCache:
             self._tasks.append(asyncio.create_task(self._follow(), name="watch cache: follow the store"))
         for resource in tuple(self._resources.values()):
             await self._load(resource)
-        self._tasks.append(asyncio.create_task(self._tick(), name="watch cache: bookmarks and compaction"))
+        if self._housekeeping:
+            self._tasks.append(asyncio.create_task(self._tick(), name="watch cache: bookmarks and compaction"))
 
     async def close(self) -> None:
         """End every watch and stop following."""

@@ -62,6 +62,10 @@ class ResourceCache:
     def __len__(self) -> int:
         return len(self._items)
 
+    def __iter__(self) -> Iterator[Item]:
+        """The newest state of every object, in key order."""
+        return iter(self._items.values())
+
     def key(self, namespace: str, name: str) -> str:
         """The store's key of an object; namespace "" for cluster-scoped resources."""
         return f"{self.prefix}{namespace}/{name}" if namespace else self.prefix + name
