@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from kybern.client.interface import Event
-from kybern.testing.client import MemoryClient
+from kybern.testing.client import WorldClient
 from kybern.testing.world import World
 
 __all__ = ["ChaoticWorld", "Killed"]
@@ -17,7 +17,7 @@ class Killed(BaseException):
     """The process is gone: nobody may catch this."""
 
 
-class LaggingClient(MemoryClient):
+class LaggingClient(WorldClient):
     """Watch events come late, each kind by its own delays."""
 
     def __init__(self, clock: Any, random: Random) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from kybern.api import types
 from kybern.api.autoscaling import HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec
 from kybern.api.autoscaling.behavior import default_behavior
 from kybern.api.core import Pod
 from kybern.api.time import format_time
+from kybern.clock import Clock
+from kybern.testing.client import WorldClient
 from kybern_controllers_workloads.hpa_decision import Reading
 from kybern_controllers_workloads.hpa_replicas import Sample
 
@@ -16,7 +21,7 @@ NOW = 1_767_229_200.0
 """2026-01-01T01:00:00Z."""
 OLD = NOW - 3000
 
-__all__ = ["NOW", "autoscaler", "pods", "reading", "spec", "utilization"]
+__all__ = ["NOW", "MeasuredClient", "autoscaler", "pods", "reading", "spec", "utilization"]
 
 
 def utilization(percent: int = 50, name: str = "cpu") -> dict[str, Any]:
@@ -70,3 +75,33 @@ def _pod(name: str, state: str, request: str | None, started: float, whole: dict
 def reading(*values: int | None) -> Reading:
     """Thousandths by pod; None: not measured."""
     return Reading({f"p{i}": Sample(v, NOW, 15.0) for i, v in enumerate(values) if v is not None})
+
+
+class MeasuredClient(WorldClient):
+    """A client whose server knows what pods use, and how long a queue is."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.share: int | None = 50
+        """Thousandths of a core that each pod uses; None: nothing is measured."""
+        self.queue: int | None = None
+        """What the external metric measures."""
+        self.asked: list[str] = []
+
+    async def raw(
+        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        self.asked.append(f"{method} {path.partition('?')[0]}")
+        if "external.metrics.k8s.io" in path:
+            return 200, msgspec.json.encode({"items": [] if self.queue is None else [{"value": str(self.queue)}]})
+        if "metrics.k8s.io" in path:
+            return 200, msgspec.json.encode({"items": list(self._metrics())})
+        return await super().raw(method, path, body, headers)
+
+    def _metrics(self) -> Iterator[dict[str, Any]]:
+        now = format_time(self.clock.now())
+        for pod in self.all(Pod) if self.share is not None else ():
+            yield {
+                "metadata": {"name": pod.metadata.name, "namespace": "default"}, "timestamp": now, "window": "15s",
+                "containers": [{"name": "c", "usage": {"cpu": f"{self.share}m"}}],
+            }  # fmt: skip

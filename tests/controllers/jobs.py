@@ -25,16 +25,11 @@ TEMPLATE = {
 
 
 def job(completions: int | None = 1, parallelism: int = 1, name: str = "work", **spec: Any) -> dict[str, Any]:
-    """As the server defaults it."""
     return {
         "metadata": {"name": name},
         "spec": {
             "completions": completions,
             "parallelism": parallelism,
-            "backoffLimit": 6,
-            "completionMode": "NonIndexed",
-            "podReplacementPolicy": "Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed",
-            "selector": {"matchLabels": {"job": name}},
             "template": {**TEMPLATE, "metadata": {"labels": {"job": name}}},
             **spec,
         },
@@ -92,8 +87,7 @@ async def end_all(world: World, code: int = 0) -> None:
 
 async def place(world: World, pod: Any) -> None:
     """The scheduler gives the pod a node, so that its deletion takes its time."""
-    patch = {"spec": {"nodeName": "n1", "terminationGracePeriodSeconds": 30}}
-    await world.client.patch(Pod, pod.metadata.name, "default", patch)
+    await world.bind(pod, "n1")
 
 
 async def patch_spec(world: World, **spec: Any) -> None:

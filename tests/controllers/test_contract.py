@@ -26,11 +26,8 @@ from kybern_controllers_workloads.deployment import DeploymentController
 from kybern_controllers_workloads.replicaset import ReplicaSetController
 from kybern_controllers_workloads.replicationcontroller import ReplicationControllerController
 from kybern_controllers_workloads.statefulset import StatefulSetController
+from tests.controllers.objects import CONTAINERS, SELECTOR, TEMPLATE, least
 from tests.controllers.rollouts import deployment
-
-CONTAINERS = [{"name": "c", "image": "i"}]
-TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": CONTAINERS}}
-SELECTOR = {"matchLabels": {"app": "web"}}
 
 
 class Workload(ControllerContract):
@@ -75,7 +72,7 @@ class TestStatefulSet(Workload):
         return StatefulSetController()
 
     async def populate(self, world: World) -> None:
-        claim = {"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+        claim = least(PersistentVolumeClaim, "data")
         spec = {
             "replicas": 3,
             "selector": SELECTOR,
@@ -100,7 +97,7 @@ class TestDaemonSet(Workload):
 
 async def make_nodes(world: World, *names: str, **spec: Any) -> None:
     for name in names:
-        await world.client.create(types.from_plain(Node, {"metadata": {"name": name}, "spec": spec}))
+        await world.apply(Node, {"metadata": {"name": name}, "spec": spec})
 
 
 async def make_pod(world: World, name: str, node: str = "", **spec: Any) -> None:
@@ -109,7 +106,7 @@ async def make_pod(world: World, name: str, node: str = "", **spec: Any) -> None
 
 
 async def make_service(world: World) -> None:
-    spec = {"selector": {"app": "web"}, "ipFamilies": ["IPv4", "IPv6"], "ports": [{"port": 80, "protocol": "TCP"}]}
+    spec = {"selector": {"app": "web"}, "clusterIP": "10.96.0.9", "ports": [{"port": 80, "protocol": "TCP"}]}
     await world.apply(Service, {"metadata": {"name": "web"}, "spec": spec})
     for number in range(3):
         await make_pod(world, f"p{number}")
@@ -212,8 +209,7 @@ class TestClaimProtection(ControllerContract):
         return ClaimProtectionController()
 
     async def populate(self, world: World) -> None:
-        await world.apply(PersistentVolumeClaim, {"metadata": {"name": "used"}})
-        await world.apply(
-            PersistentVolumeClaim, {"metadata": {"name": "going", "finalizers": ["kubernetes.io/pvc-protection"]}}
-        )
+        await world.apply(PersistentVolumeClaim, least(PersistentVolumeClaim, "used"))
+        going = least(PersistentVolumeClaim, "going", finalizers=["kubernetes.io/pvc-protection"])
+        await world.apply(PersistentVolumeClaim, going)
         await world.client.delete(PersistentVolumeClaim, "going", "default")

@@ -82,7 +82,7 @@ async def test_a_sound_controller_passes() -> None:
     checks = suite(Copies)
     await checks.test_shared_objects_are_not_changed()
     await checks.test_at_rest_nothing_is_written()
-    await checks.test_killed_after_any_write_it_comes_to_the_same_end(0)
+    await checks.test_killed_at_any_write_it_comes_to_the_same_end("after")
     await checks.test_every_other_write_refused_it_comes_to_the_same_end("Conflict")
 
 
@@ -93,7 +93,7 @@ async def test_a_change_to_a_shared_object_is_found() -> None:
 
 async def test_a_crash_that_leaves_too_much_is_found() -> None:
     with pytest.raises(AssertionError):
-        await suite(Unnamed).test_killed_after_any_write_it_comes_to_the_same_end(0)
+        await suite(Unnamed).test_killed_at_any_write_it_comes_to_the_same_end("after")
 
 
 async def test_one_that_never_rests_is_found() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kybern.api import types
 from kybern.api.batch import CronJob, Job, JobCondition
 from kybern.api.errors import StatusError
 from kybern.api.time import format_time
@@ -23,15 +24,11 @@ POD = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": 
 
 
 def cronjob(schedule: str = "0 * * * *", **spec: Any) -> dict[str, Any]:
-    """As the server defaults it."""
     template = {"metadata": {"labels": {"app": "tick"}, "annotations": {"note": "x"}}, "spec": {"template": POD}}
     return {
         "metadata": {"name": "tick"},
         "spec": {
             "schedule": schedule,
-            "concurrencyPolicy": "Allow",
-            "successfulJobsHistoryLimit": 3,
-            "failedJobsHistoryLimit": 1,
             "jobTemplate": template,
             **spec,
         },
@@ -191,7 +188,9 @@ async def test_a_new_schedule_means_the_time_to_come(world: World) -> None:
     ],
 )
 async def test_what_is_wrong_is_told(world: World, spec: dict[str, Any], event: str) -> None:
-    await world.apply(CronJob, cronjob(**spec))
+    stored = cronjob(**spec)
+    stored["metadata"] |= {"namespace": "default", "uid": "u"}
+    await world.client.put(types.from_plain(CronJob, stored))
     async with world.running(CronJobController()):
         await world.settle(1)
         assert world.events()[0].startswith(f"Warning {event}")

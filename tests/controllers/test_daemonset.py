@@ -327,7 +327,7 @@ async def roll(nodes: int, limit: int, surge: bool, steps: list[tuple[str, int]]
             elif what == "node":
                 await add_nodes(world, f"extra{len(world.all(Node))}")
             elif pods and what == "kill":
-                world.client.remove(Pod, pods[number % len(pods)].metadata.name, "default")
+                await world.client.remove(Pod, pods[number % len(pods)].metadata.name, "default")
             elif pods:
                 await world.make_ready([pods[number % len(pods)]], what == "ready")
             await world.settle(1)
@@ -375,9 +375,7 @@ async def test_pods_of_nodes_that_are_gone_are_not_misscheduled(world: World) ->
     async with world.running(DaemonSetController()):
         await world.run_pods()
         for pod in alive(world):
-            bound = types.copy(pod)
-            bound.spec.nodeName = node_of(pod)
-            await world.client.update(bound)
+            await world.bind(pod, node_of(pod))
         await world.client.delete(Node, "b")
         await world.settle(1)
         s = status(world)

@@ -87,17 +87,17 @@ async def test_recreate_waits_until_the_last_old_pod_is_gone(world: World) -> No
     async with world.running(*controllers()):
         await world.run_pods()
         for pod in world.all(Pod):
-            await world.client.patch(Pod, pod.metadata.name, "default", {"spec": {"nodeName": "n"}})
+            await world.bind(pod, "n")
         await set_image(world, "nginx:2")
         await world.settle(5)
         # Both are being deleted and their kubelet has not said that they are gone.
         assert images(world) == ["nginx:1", "nginx:1"]
         assert sizes(world) == {"nginx:1": 0}
         first, second = world.all(Pod)
-        world.client.remove(Pod, first.metadata.name, "default")
+        await world.client.remove(Pod, first.metadata.name, "default")
         await world.settle(5)
         assert images(world) == ["nginx:1"]
-        world.client.remove(Pod, second.metadata.name, "default")
+        await world.client.remove(Pod, second.metadata.name, "default")
         await world.settle(5)
         assert images(world) == ["nginx:2"] * 2
 

@@ -14,6 +14,7 @@ from kybern.testing.world import World
 from kybern_controllers_cluster.disruption import DisruptionController, StaleDisruptionController
 from kybern_controllers_workloads.deployment import DeploymentController
 from kybern_controllers_workloads.replicaset import ReplicaSetController
+from tests.controllers.objects import least
 from tests.controllers.rollouts import deployment
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +95,7 @@ async def test_an_eviction_that_did_not_happen_is_given_back(world: World) -> No
 
 
 async def test_pods_without_controller_are_told(world: World) -> None:
-    await world.apply(Pod, {"metadata": {"name": "p", "labels": {"app": "web"}}})
+    await world.apply(Pod, least(Pod, "p", labels={"app": "web"}))
     await world.apply(PodDisruptionBudget, budget(maxUnavailable=1))
     async with world.running(DisruptionController()):
         await world.settle()
@@ -104,7 +105,7 @@ async def test_pods_without_controller_are_told(world: World) -> None:
 
 async def test_a_controller_without_scale_allows_nothing(world: World) -> None:
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u", "controller": True}
-    await world.apply(Pod, {"metadata": {"name": "p", "labels": {"app": "web"}, "ownerReferences": [owner]}})
+    await world.apply(Pod, least(Pod, "p", labels={"app": "web"}, ownerReferences=[owner]))
     await world.apply(PodDisruptionBudget, budget(maxUnavailable=1))
     async with world.running(DisruptionController()):
         await world.settle()
@@ -115,7 +116,7 @@ async def test_a_controller_without_scale_allows_nothing(world: World) -> None:
 async def test_a_spared_pod_is_marked_no_longer(world: World) -> None:
     from kybern.api.core import PodCondition
 
-    pod = await world.apply(Pod, {"metadata": {"name": "p"}})
+    pod = await world.apply(Pod, least(Pod, "p"))
     mark = PodCondition(type="DisruptionTarget", status="True", lastTransitionTime=format_time(world.clock.now()))
     await world.set_status(pod, lambda p: setattr(p.status, "conditions", [mark]))
     async with world.running(StaleDisruptionController()):
@@ -127,7 +128,7 @@ async def test_a_spared_pod_is_marked_no_longer(world: World) -> None:
 
 async def test_a_controller_that_is_lost_allows_nothing(world: World) -> None:
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "gone", "uid": "u", "controller": True}
-    await world.apply(Pod, {"metadata": {"name": "p", "labels": {"app": "web"}, "ownerReferences": [owner]}})
+    await world.apply(Pod, least(Pod, "p", labels={"app": "web"}, ownerReferences=[owner]))
     await world.apply(PodDisruptionBudget, budget(maxUnavailable=1))
     async with world.running(DisruptionController()):
         await world.settle()
@@ -142,7 +143,7 @@ async def test_a_replica_set_whose_deployment_is_lost_counts_by_itself(world: Wo
     await world.apply(PodDisruptionBudget, budget(maxUnavailable=1))
     async with world.running(DeploymentController(), ReplicaSetController(), DisruptionController()):
         await world.run_pods()
-        world.client.remove(Deployment, "web", "default")
+        await world.client.remove(Deployment, "web", "default")
         await world.make_ready(world.all(Pod)[:1], ready=False)
         await world.settle()
         assert numbers(world) == (3, 2, 2, 0)
@@ -152,7 +153,7 @@ async def test_a_kubelet_that_means_to_end_a_pod_may_take_its_time(world: World)
     from kybern.api.core import PodCondition
 
     now = format_time(world.clock.now())
-    pod = await world.apply(Pod, {"metadata": {"name": "p"}})
+    pod = await world.apply(Pod, least(Pod, "p"))
     mark = PodCondition(type="DisruptionTarget", status="True", reason="TerminationByKubelet", lastTransitionTime=now)
     await world.set_status(pod, lambda p: setattr(p.status, "conditions", [mark]))
     async with world.running(StaleDisruptionController()):

@@ -76,7 +76,7 @@ async def test_pods_come_become_ready_and_go(world: World) -> None:
         await world.client.delete(Pod, "one", "default")
         await world.settle()
         assert addresses(world) == {"10.0.0.1": "st"}
-        world.client.remove(Pod, "one", "default")
+        await world.client.remove(Pod, "one", "default")
         await world.settle()
         assert addresses(world) == {}
         assert len(world.all(EndpointSlice)) == 1
@@ -118,7 +118,9 @@ async def test_named_ports_are_looked_up_in_each_pod(world: World) -> None:
 
 
 async def test_both_families_have_slices_of_their_own(world: World) -> None:
-    await world.apply(Service, service(ipFamilies=["IPv4", "IPv6"]))
+    both = service(ipFamilies=["IPv4", "IPv6"], ipFamilyPolicy="RequireDualStack")
+    both["metadata"] |= {"namespace": "default", "uid": "u"}
+    await world.client.put(types.from_plain(Service, both))  # this server has addresses of one family
     async with world.running(EndpointSliceController()):
         await pod(world, "one", "10.0.0.1,fd00::1")
         found = {s.addressType: s.endpoints[0].addresses for s in world.all(EndpointSlice)}
@@ -152,7 +154,7 @@ async def test_a_slice_holds_a_hundred_and_endpoints_stay_where_they_are(world: 
         before = [len(s.endpoints) for s in world.all(EndpointSlice)]
         assert len(before) == 2 and sum(before) == 150 and max(before) <= 100
         world.took()
-        world.client.remove(Pod, "p3", "default")
+        await world.client.remove(Pod, "p3", "default")
         await world.settle(1)
         writes = world.took()
         assert len(writes) == 1 and writes[0].startswith("update EndpointSlice")
@@ -177,8 +179,9 @@ async def test_at_rest_it_writes_nothing(world: World) -> None:
 
 
 async def test_a_service_without_selector_or_by_name_only_is_left_alone(world: World) -> None:
+    by_name = {"type": "ExternalName", "externalName": "example.com", "selector": {"app": "web"}}
     await world.apply(Service, service(selector=None))
-    await world.apply(Service, service("other", type="ExternalName", externalName="example.com"))
+    await world.apply(Service, {"metadata": {"name": "other"}, "spec": by_name})
     async with world.running(EndpointSliceController(), EndpointsController()):
         await pod(world, "one")
         assert world.all(EndpointSlice) == [] and world.all(Endpoints) == []

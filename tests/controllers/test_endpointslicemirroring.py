@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 def service(**spec: Any) -> dict[str, Any]:
-    return {"metadata": {"name": "db"}, "spec": spec}
+    return {"metadata": {"name": "db"}, "spec": {"ports": [{"port": 5432}], **spec}}
 
 
 def endpoints(*addresses: str, port: int = 5432, **metadata: Any) -> dict[str, Any]:
@@ -110,7 +110,7 @@ async def test_a_service_that_gets_a_selector_is_mirrored_no_longer(world: World
 async def test_addresses_that_cannot_be_mirrored_are_told(world: World) -> None:
     await world.apply(Service, service())
     many = [f"10.0.{i // 250}.{i % 250}" for i in range(1003)]
-    await world.apply(Endpoints, endpoints("nonsense", *many))
+    await world.client.put(types.from_plain(Endpoints, endpoints("nonsense", *many, namespace="default", uid="u")))
     async with world.running(EndpointSliceMirroringController()):
         await world.settle(1)
         assert len(world.all(EndpointSlice)[0].endpoints) == 999

@@ -10,6 +10,7 @@ from kybern.api.apps import Deployment, ReplicaSet
 from kybern.api.core import ConfigMap, Node, Pod
 from kybern.testing.world import World
 from kybern_controllers_cluster.garbagecollector import GarbageCollector
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -26,13 +27,8 @@ def reference(owner: Any, **more: Any) -> dict[str, Any]:
 
 async def make(world: World, kind: type[Any], name: str, *owners: Any, namespace: str | None = "default") -> Any:
     references = [o if isinstance(o, dict) else reference(o) for o in owners]
-    metadata = {"name": name, "ownerReferences": references}
-    if kind is not Node:
-        metadata["namespace"] = namespace
-        return await world.apply(kind, {"metadata": metadata})
-    from kybern.api import types
-
-    return await world.client.create(types.from_plain(kind, {"metadata": metadata}))
+    where = {} if kind is Node else {"namespace": namespace}
+    return await world.apply(kind, least(kind, name, ownerReferences=references, **where))
 
 
 def names(world: World, kind: type[Any]) -> list[str]:
@@ -68,13 +64,12 @@ async def test_foreground_waits_for_the_dependents_that_block(world: World) -> N
     web = await make(world, Deployment, "web")
     await world.apply(
         ReplicaSet,
-        {
-            "metadata": {
-                "name": "web-1",
-                "finalizers": ["example.com/hold"],
-                "ownerReferences": [reference(web, controller=True, blockOwnerDeletion=True)],
-            }
-        },
+        least(
+            ReplicaSet,
+            "web-1",
+            finalizers=["example.com/hold"],
+            ownerReferences=[reference(web, controller=True, blockOwnerDeletion=True)],
+        ),
     )
     async with world.running(GarbageCollector()):
         await world.settle(1)

@@ -2,97 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 import pytest
 
 from kybern.api import types
 from kybern.api.apps import Deployment
 from kybern.api.autoscaling import HorizontalPodAutoscaler
 from kybern.api.core import Pod
-from kybern.api.errors import StatusError
 from kybern.api.time import format_time
-from kybern.testing.client import MemoryClient
 from kybern.testing.world import World
 from kybern_controllers_workloads.hpa import HorizontalPodAutoscalerController
-from tests.controllers.hpa_world import autoscaler
+from tests.controllers.hpa_world import MeasuredClient, autoscaler
 
 pytestmark = pytest.mark.anyio
 
 SCALE = "/apis/apps/v1/namespaces/default/deployments/web/scale"
 
 
-class ScalingClient(MemoryClient):
-    """A MemoryClient with discovery of apps/v1, scales of Deployments, and metrics of its pods."""
-
-    def __init__(self, clock: Any) -> None:
-        super().__init__(clock)
-        self.share: int | None = 50
-        """Thousandths of a core that each pod uses; None: nothing is measured."""
-        self.asked: list[str] = []
-        self.before_put: Any = None
-        self.queue: int | None = None
-        """What the external metric measures."""
-
-    async def raw(
-        self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> tuple[int, bytes]:
-        self.asked.append(f"{method} {path.partition('?')[0]}")
-        try:
-            return 200, msgspec.json.encode(await self._answer(method, path.partition("?")[0], body))
-        except StatusError as error:
-            return error.code, msgspec.json.encode(error.status())
-
-    async def _answer(self, method: str, path: str, body: bytes) -> Any:
-        if path == "/apis/apps":
-            return {"versions": [{"version": "v1"}]}
-        if path == "/apis/apps/v1":
-            return {
-                "resources": [
-                    {"name": "deployments", "kind": "Deployment"},
-                    {"name": "deployments/scale", "kind": "Scale"},
-                ]
-            }
-        if path.endswith("/pods") and "metrics.k8s.io" in path:
-            return {"items": list(self._metrics())}
-        if "external.metrics.k8s.io" in path:
-            return {"items": [] if self.queue is None else [{"value": str(self.queue)}]}
-        if found := re.fullmatch(r".*/deployments/([^/]+)/scale", path):
-            return await (self._get(found[1]) if method == "GET" else self._put(found[1], msgspec.json.decode(body)))
-        raise StatusError.no_such_path()
-
-    def _metrics(self) -> Iterator[dict[str, Any]]:
-        now = format_time(self.clock.now())
-        for pod in self.all(Pod) if self.share is not None else ():
-            yield {
-                "metadata": {"name": pod.metadata.name, "namespace": "default"}, "timestamp": now, "window": "15s",
-                "containers": [{"name": "c", "usage": {"cpu": f"{self.share}m"}}],
-            }  # fmt: skip
-
-    async def _get(self, name: str) -> dict[str, Any]:
-        found = await self.get(Deployment, name, "default")
-        metadata = {"name": name, "namespace": "default", "resourceVersion": found.metadata.resourceVersion}
-        status = {"replicas": len(self.all(Pod)), "selector": "app=web"}
-        return {"metadata": metadata, "spec": {"replicas": found.spec.replicas}, "status": status}
-
-    async def _put(self, name: str, scale: dict[str, Any]) -> dict[str, Any]:
-        if self.before_put is not None:
-            await self.before_put()
-        changed = types.copy(await self.get(Deployment, name, "default"))
-        changed.metadata.resourceVersion = scale["metadata"]["resourceVersion"]
-        changed.spec.replicas = scale["spec"]["replicas"]
-        await self.update(changed)
-        return await self._get(name)
-
-
 @pytest.fixture
 def world() -> World:
     made = World()
-    made.client = ScalingClient(made.clock)
+    made.client = MeasuredClient(made.clock)
     return made
 
 
@@ -107,7 +40,7 @@ async def populate(world: World) -> None:
     """Be the Deployment's controllers and the nodes: as many old and ready pods as are wanted."""
     wanted = (await world.client.get(Deployment, "web", "default")).spec.replicas
     for pod in world.all(Pod)[wanted:]:
-        world.client.remove(Pod, pod.metadata.name, "default")
+        await world.client.remove(Pod, pod.metadata.name, "default")
     for i in range(len(world.all(Pod)), wanted):
         spec = {"containers": [{"name": "c", "image": "nginx", "resources": {"requests": {"cpu": "100m"}}}]}
         made = await world.apply(Pod, {"metadata": {"name": f"web-{i}", "labels": {"app": "web"}}, "spec": spec})
@@ -118,6 +51,9 @@ async def populate(world: World) -> None:
             old = types.copy(await world.client.get(Pod, pod.metadata.name, "default"))
             old.status.conditions[0].lastTransitionTime = format_time(world.clock.now() - 890)
             await world.client.update_status(old)
+    await world.set_status(
+        await world.client.get(Deployment, "web", "default"), lambda d: setattr(d.status, "replicas", wanted)
+    )
 
 
 async def live(world: World, periods: int = 1) -> list[int]:
@@ -254,13 +190,15 @@ async def test_a_writer_that_comes_between_is_overruled_by_what_was_measured(wor
     await world.apply(HorizontalPodAutoscaler, autoscaler())
     client = world.client
 
-    async def meddle() -> None:
-        client.before_put = None
+    async def meddle(verb: str, *_: Any) -> None:
+        if verb != "update-scale":
+            return
+        client.intercept = None
         await client.patch(Deployment, "web", "default", {"spec": {"replicas": 3}})
 
     async with world.running(HorizontalPodAutoscalerController()):
         await live(world)
-        client.share, client.before_put = 100, meddle
+        client.share, client.intercept = 100, meddle
         assert await live(world) == [4]
         assert reason(world, "AbleToScale") == "SucceededRescale"
         assert not any("FailedRescale" in e for e in world.events())
@@ -271,18 +209,19 @@ async def test_a_writer_that_never_rests_is_given_way_and_told_of(world: World) 
     await world.apply(HorizontalPodAutoscaler, autoscaler())
     client, notes = world.client, iter(range(1000))
 
-    async def meddle() -> None:
-        await client.patch(Deployment, "web", "default", {"metadata": {"labels": {"n": str(next(notes))}}})
+    async def meddle(verb: str, *_: Any) -> None:
+        if verb == "update-scale":
+            await client.patch(Deployment, "web", "default", {"metadata": {"labels": {"n": str(next(notes))}}})
 
     async with world.running(HorizontalPodAutoscalerController()):
         await live(world)
-        client.share, client.before_put = 100, meddle
+        client.share, client.intercept = 100, meddle
         assert await live(world) == [2]
         assert next(notes) == 5, "it tried a few times"
         assert reason(world, "AbleToScale") == "FailedUpdateScale"
         assert any(e.startswith("Warning FailedRescale New size: 4; reason: cpu") for e in world.events())
         assert status(world).desiredReplicas == 2
-        client.before_put = None
+        client.intercept = None
         assert await live(world) == [4]
 
 
@@ -354,7 +293,7 @@ async def test_killed_at_any_write_on_the_way_to_zero_it_wakes_again(world: Worl
     await deploy(world)
     await world.apply(HorizontalPodAutoscaler, autoscaler(QUEUE, least=0, behavior=NOW))
     world.client.queue = 0
-    with killed_after(world, "update", "update-status", times=write):
+    with killed_after(world, "update-scale", "update-status", times=write):
         async with world.running(HorizontalPodAutoscalerController()):
             await world.settle(400)
     await populate(world)
@@ -385,7 +324,7 @@ def killed_after(world: World, *verbs: str, times: int = 1) -> Iterator[None]:
     assert world.client.interrupt is None, "it was not killed"
 
 
-@pytest.mark.parametrize("verb", ["update", "update-status"])
+@pytest.mark.parametrize("verb", ["update-scale", "update-status"])
 async def test_killed_at_any_write_and_restarted_it_goes_on(world: World, verb: str) -> None:
     await deploy(world)
     await world.apply(HorizontalPodAutoscaler, autoscaler())

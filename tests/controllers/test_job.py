@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from kybern.api import types
 from kybern.api.batch import Job
 from kybern.api.core import ContainerStatus, Pod
 from kybern.api.errors import StatusError
@@ -174,7 +173,7 @@ async def test_it_is_not_failed_before_its_pods_are_gone(world: World) -> None:
         assert conditions(world) == ["FailureTarget=True DeadlineExceeded"]
         assert (status.active, status.terminating) == (None, 2)
         for pod in world.all(Pod):
-            world.client.remove(Pod, pod.metadata.name, "default")
+            await world.client.remove(Pod, pod.metadata.name, "default")
         await world.settle(1)
         assert conditions(world)[-1] == "Failed=True DeadlineExceeded"
         assert (the_job(world).status.terminating, the_job(world).status.failed) == (0, 2)
@@ -225,12 +224,11 @@ async def test_a_pod_that_ended_while_it_was_to_be_stopped_is_counted(world: Wor
     """Its end comes between our last look at it and our taking the finalizer."""
     await world.apply(Job, job(5, 2))
 
-    def finish_first(verb: str, kind: type[Any], namespace: str, name: str) -> None:
+    async def finish_first(verb: str, kind: type[Any], namespace: str, name: str) -> None:
         if verb == "patch" and kind is Pod and "work" in name and not done:
             done.append(name)
-            pod = types.copy(world.client._existing(Pod, name, "default"))
-            pod.status.phase = "Succeeded"
-            world.client._replace(world.client._existing(Pod, name, "default"), pod, "status")
+            pod = await world.client.get(Pod, name, "default")
+            await world.set_status(pod, lambda p: setattr(p.status, "phase", "Succeeded"))
 
     done: list[str] = []
     async with world.running(*controllers()):
@@ -243,7 +241,7 @@ async def test_a_pod_that_ended_while_it_was_to_be_stopped_is_counted(world: Wor
 
 
 async def test_adopts_and_lets_go_by_labels(world: World) -> None:
-    await world.apply(Job, job(2, 1, manualSelector=True))
+    await world.apply(Job, job(2, 1, manualSelector=True, selector={"matchLabels": {"job": "work"}}))
     spec = {"containers": [{"name": "c", "image": "busybox"}]}
     await world.apply(Pod, {"metadata": {"name": "mine", "labels": {"job": "work"}}, "spec": spec})
     async with world.running(*controllers()):
@@ -263,7 +261,7 @@ async def test_pods_of_a_job_that_is_gone_are_let_go(world: World) -> None:
     async with world.running(*controllers()):
         await world.settle(1)
         assert tracked(world)
-        world.client.remove(Job, "work", "default")
+        await world.client.remove(Job, "work", "default")
         await world.settle(1)
         assert world.all(Pod) and not tracked(world)
 
@@ -273,7 +271,7 @@ async def test_orphaned_pods_are_let_go(world: World) -> None:
     async with world.running(*controllers()):
         await world.settle(1)
         pod = world.all(Pod)[0]
-        world.client.remove(Job, "work", "default")
+        await world.client.remove(Job, "work", "default")
         await world.client.patch(Pod, pod.metadata.name, "default", {"metadata": {"ownerReferences": None}})
         await world.settle(1)
         assert not tracked(world)
@@ -406,12 +404,11 @@ async def test_a_writer_at_the_same_time_does_no_harm(world: World) -> None:
     await world.apply(Job, job(4, 2))
     rounds = [0]
 
-    def meddle(verb: str, kind: type[Any], namespace: str, name: str) -> None:
+    async def meddle(verb: str, kind: type[Any], namespace: str, name: str) -> None:
         if verb == "update-status" and kind is Job and rounds[0] < 6:
             rounds[0] += 1
-            changed = types.copy(the_job(world))
-            changed.metadata.annotations = {"round": str(rounds[0])}
-            world.client._replace(the_job(world), changed, "")
+            note = {"metadata": {"annotations": {"round": str(rounds[0])}}}
+            await world.client.patch(Job, "work", "default", note)
 
     world.client.intercept = meddle
     async with world.running(*controllers()):

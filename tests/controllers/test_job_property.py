@@ -53,7 +53,7 @@ class JobWorld(ChaoticWorld):
         if luck < 0.6:
             await end(self, pod, 143 if luck < 0.4 else 0)
         elif not pod.metadata.finalizers:
-            self.client.remove(Pod, pod.metadata.name, "default")
+            await self.client.remove(Pod, pod.metadata.name, "default")
 
 
 async def _run(world: JobWorld, data: dict[str, Any], failing: float, deleting: float) -> None:

@@ -10,6 +10,7 @@ from kybern.api import types
 from kybern.api.core import ConfigMap, Namespace, Pod, Secret
 from kybern.testing.world import World
 from kybern_controllers_cluster.namespace import NamespaceController
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +33,7 @@ def put(name: str, **metadata: Any) -> dict[str, Any]:
 async def test_everything_goes_and_then_the_finalizer(world: World) -> None:
     await world.apply(ConfigMap, put("a"))
     await world.apply(Secret, put("b"))
-    await world.apply(Pod, put("c"))
+    await world.apply(Pod, least(Pod, "c", namespace="shop"))
     await world.apply(ConfigMap, {"metadata": {"name": "elsewhere", "namespace": "other"}})
     await end_namespace(world)
     async with world.running(NamespaceController()):
@@ -46,8 +47,8 @@ async def test_everything_goes_and_then_the_finalizer(world: World) -> None:
 
 async def test_pods_go_first_and_everything_waits_for_the_last(world: World) -> None:
     await world.apply(ConfigMap, put("config"))
-    pod = put("slow") | {"spec": {"nodeName": "n", "terminationGracePeriodSeconds": 20}}
-    await world.apply(Pod, pod)
+    spec = {"nodeName": "n", "terminationGracePeriodSeconds": 20}
+    await world.apply(Pod, least(Pod, "slow", spec, namespace="shop"))
     await end_namespace(world)
     async with world.running(NamespaceController()):
         await world.settle(15)
@@ -57,7 +58,7 @@ async def test_pods_go_first_and_everything_waits_for_the_last(world: World) -> 
             "True",
             "Some resources are remaining: pods. has 1 resource instances",
         )
-        world.client.remove(Pod, "slow", "shop")
+        await world.client.remove(Pod, "slow", "shop")
         await world.settle(0.1)
         assert world.all(ConfigMap) == []
         assert conditions(world)["NamespaceContentRemaining"][0] == "False"

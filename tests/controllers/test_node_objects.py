@@ -13,6 +13,7 @@ from kybern.api.time import format_time
 from kybern.testing.world import World
 from kybern_controllers_cluster.attachdetach import AttachDetachController
 from kybern_controllers_cluster.nodettl import NodeTTLController, step_for
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +28,7 @@ def test_steps_overlap(nodes: int, before: int, after: int) -> None:
 
 
 async def make(world: World, kind: type[Any], name: str, **fields: Any) -> Any:
-    return await world.client.create(types.from_plain(kind, {"metadata": {"name": name}} | fields))
+    return await world.apply(kind, {"metadata": {"name": name}} | fields)
 
 
 async def test_nodes_are_told_how_long_secrets_keep(world: World) -> None:
@@ -49,16 +50,15 @@ async def with_volume(world: World, driver: str = "csi.example.com", **spec: Any
     await make(world, Node, "m")
     await make(world, CSIDriver, "csi.example.com", spec=spec)
     csi = {"driver": driver, "volumeHandle": "handle"}
-    await make(world, PersistentVolume, "v", spec={"csi": csi, "accessModes": ["ReadWriteOnce"]})
-    await world.apply(
-        PersistentVolumeClaim, {"metadata": {"name": "c"}, "spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}
-    )
+    await world.apply(PersistentVolume, least(PersistentVolume, "v", {"hostPath": None, "csi": csi}))
+    claim = least(PersistentVolumeClaim, "c", {"volumeName": "v"})
+    await world.apply(PersistentVolumeClaim, claim | {"status": {"phase": "Bound"}})
     await world.apply(Pod, pod_on("n"))
 
 
 def pod_on(node: str) -> dict[str, Any]:
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]
-    return {"metadata": {"name": f"on-{node}"}, "spec": {"nodeName": node, "volumes": volumes}}
+    return least(Pod, f"on-{node}", {"nodeName": node, "volumes": volumes})
 
 
 async def test_a_volume_is_attached_for_a_pod_and_detached_after_it(world: World) -> None:
@@ -78,7 +78,7 @@ async def test_a_volume_is_attached_for_a_pod_and_detached_after_it(world: World
         node = next(n for n in world.all(Node) if n.metadata.name == "n")
         assert [a.name for a in node.status.volumesAttached] == [ATTACHED]
         await world.set_status(node, lambda n: setattr(n.status, "volumesInUse", [ATTACHED]))
-        world.client.remove(Pod, "on-n", "default")
+        await world.client.remove(Pod, "on-n", "default")
         await world.settle(1)
         assert len(world.all(VolumeAttachment)) == 1
         node = next(n for n in world.all(Node) if n.metadata.name == "n")
@@ -96,7 +96,7 @@ async def test_a_volume_for_one_node_waits_until_the_other_has_let_go(world: Wor
         await world.settle(1)
         assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["n"]
         assert any('FailedAttachVolume Multi-Attach error for volume "v"' in event for event in world.events())
-        world.client.remove(Pod, "on-n", "default")
+        await world.client.remove(Pod, "on-n", "default")
         await world.settle(20)
         assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["m"]
 
@@ -151,7 +151,7 @@ async def test_a_dead_node_keeps_no_volume_for_ever(world: World, taints: list[d
         said = types.from_plain(Node, {"status": {"conditions": [unknown], "volumesInUse": [ATTACHED]}}).status
         await world.set_status(node, lambda n: setattr(n, "status", said))
         await world.apply(Pod, pod_on("m"))
-        world.client.remove(Pod, "on-n", "default")
+        await world.client.remove(Pod, "on-n", "default")
         await world.settle(seconds - 15 if seconds > 60 else 0)
         if seconds > 60:
             assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["n"]

@@ -16,6 +16,7 @@ from kybern_controllers_cluster.nodeipam import Blocks, Exhausted, NodeIPAMContr
 from kybern_controllers_cluster.nodelifecycle import NodeLifecycleController
 from kybern_controllers_cluster.podgc import PodGCController
 from kybern_controllers_cluster.tainteviction import TaintEvictionController, seconds_tolerated
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -296,7 +297,7 @@ async def test_only_so_many_finished_pods_are_kept_the_youngest(world: World) ->
 
 
 async def test_a_deleted_pod_without_node_is_ended(world: World) -> None:
-    await world.apply(Pod, {"metadata": {"name": "p", "finalizers": ["x/y"]}})
+    await world.apply(Pod, least(Pod, "p", finalizers=["x/y"]))
     async with world.running(PodGCController()):
         await world.client.delete(Pod, "p", "default")
         await world.settle(1)

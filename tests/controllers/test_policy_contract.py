@@ -9,7 +9,7 @@ from kybern.testing.world import World
 from kybern_controllers_cluster.bootstrap_tokens import TokenCleaner
 from kybern_controllers_cluster.nodettl import NodeTTLController
 from tests.controllers import test_bootstrap_tokens
-from tests.controllers.test_policy_interrupted import CLUSTER_SCOPED, STORIES
+from tests.controllers.test_policy_interrupted import STORIES
 
 
 class Told(ControllerContract):
@@ -25,10 +25,7 @@ class Told(ControllerContract):
 
     async def populate(self, world: World) -> None:
         for kind, data in STORIES[self.story].objects:
-            plain = types.to_plain(types.from_plain(kind, data))
-            if kind not in CLUSTER_SCOPED:
-                plain["metadata"].setdefault("namespace", "default")
-            await world.client.create(types.from_plain(kind, plain))
+            await world.apply(kind, data)
 
 
 class TestVolumeBinding(Told):

@@ -13,7 +13,6 @@ import anyio
 import attrs
 import pytest
 
-from kybern.api import types
 from kybern.api.core import (
     ConfigMap,
     Endpoints,
@@ -42,6 +41,7 @@ from kybern_controllers_cluster.resourceclaim import ResourceClaimController
 from kybern_controllers_cluster.resourcequota import ResourceQuotaController
 from kybern_runtime_fake.storage import FakeProvisioner
 from tests.controllers import test_bootstrap_tokens, test_resourceclaim
+from tests.controllers.objects import least
 from tests.controllers.test_volumes import claim, volume, with_scratch
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +61,7 @@ class Story:
 
 def on_node() -> dict[str, Any]:
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]
-    return {"metadata": {"name": "p"}, "spec": {"nodeName": "n", "volumes": volumes}}
+    return least(Pod, "p", {"nodeName": "n", "volumes": volumes})
 
 
 def phases(world: World) -> list[str]:
@@ -90,7 +90,7 @@ def attachable() -> Objects:
     return [
         (Node, {"metadata": {"name": "n"}}),
         (CSIDriver, {"metadata": {"name": "csi.example.com"}, "spec": {}}),
-        (PersistentVolume, {"metadata": {"name": "v"}, "spec": {"csi": csi, "accessModes": ["ReadWriteOnce"]}}),
+        (PersistentVolume, least(PersistentVolume, "v", {"hostPath": None, "csi": csi})),
         (PersistentVolumeClaim, bound),
         (Pod, on_node()),
     ]
@@ -133,7 +133,7 @@ STORIES = {
     ),
     "endpoints are mirrored": Story(
         [
-            (Service, {"metadata": {"name": "s"}}),
+            (Service, least(Service, "s", {"clusterIP": "10.96.0.9"})),
             (Endpoints, {"metadata": {"name": "s"}, "subsets": [{"addresses": [{"ip": "10.0.0.1"}]}]}),
         ],
         (EndpointSliceMirroringController,),
@@ -153,16 +153,12 @@ STORIES = {
         {"jws-kubeconfig-abcdef"},
     ),
 }
-CLUSTER_SCOPED = (PersistentVolume, Node, CSIDriver)
 
 
 @pytest.fixture(params=STORIES.values(), ids=list(STORIES))
 async def story(request: pytest.FixtureRequest, world: World) -> Story:
     for kind, data in request.param.objects:
-        plain = types.to_plain(types.from_plain(kind, data))
-        if kind not in CLUSTER_SCOPED:
-            plain["metadata"].setdefault("namespace", "default")
-        await world.client.create(types.from_plain(kind, plain))
+        await world.apply(kind, data)
     return request.param  # type: ignore[no-any-return]  # what parametrize was given
 
 

@@ -12,6 +12,7 @@ from kybern.api.errors import StatusError
 from kybern.api.resource import AllocationResult, ResourceClaim, ResourceClaimConsumerReference, ResourceClaimTemplate
 from kybern.testing.world import World
 from kybern_controllers_cluster.resourceclaim import FINALIZER, POD_CLAIM, ResourceClaimController
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ TEMPLATE = {"metadata": {"name": "t"}, "spec": {"metadata": {"labels": {"of": "t
 
 def pod(name: str = "p", **claim: str) -> dict[str, Any]:
     wanted = {"name": "gpu"} | (claim or {"resourceClaimTemplateName": "t"})
-    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c"}], "resourceClaims": [wanted]}}
+    return least(Pod, name, {"resourceClaims": [wanted]})
 
 
 async def test_a_claim_is_made_from_the_template_and_written_to_the_pod(world: World) -> None:
@@ -93,7 +94,7 @@ async def test_devices_are_given_back_when_the_last_pod_is_done(world: World) ->
         claim = world.all(ResourceClaim)[0]
         assert [r.name for r in claim.status.reservedFor] == ["two"]
         assert claim.status.allocation is not None
-        world.client.remove(Pod, "two", "default")
+        await world.client.remove(Pod, "two", "default")
         await world.settle(1)
         claim = world.all(ResourceClaim)[0]
         assert (claim.status.allocation, claim.status.reservedFor, claim.metadata.finalizers) == (None, None, None)
@@ -101,7 +102,7 @@ async def test_devices_are_given_back_when_the_last_pod_is_done(world: World) ->
 
 async def test_a_namesake_of_a_pod_that_is_gone_has_no_reservation(world: World) -> None:
     old = types.copy(await world.apply(Pod, pod("p", resourceClaimName="shared")))
-    world.client.remove(Pod, "p", "default")
+    await world.client.remove(Pod, "p", "default")
     await world.apply(Pod, pod("p", resourceClaimName="shared"))
     await reserved(world, old)
     async with world.running(ResourceClaimController()):
@@ -116,7 +117,7 @@ async def test_a_claim_that_is_deleted_goes_when_it_is_no_longer_reserved(world:
         await world.client.delete(ResourceClaim, "shared", "default")
         await world.settle(1)
         assert len(world.all(ResourceClaim)) == 1
-        world.client.remove(Pod, "p", "default")
+        await world.client.remove(Pod, "p", "default")
         await world.settle(1)
         assert world.all(ResourceClaim) == []
 
@@ -134,7 +135,7 @@ async def test_the_claim_of_a_finished_pod_goes(world: World) -> None:
 async def test_another_writer_is_faster(world: World) -> None:
     made = await world.apply(Pod, pod("p", resourceClaimName="shared"))
     await reserved(world, made)
-    world.client.remove(Pod, "p", "default")
+    await world.client.remove(Pod, "p", "default")
     lost: list[str] = []
 
     def conflict(verb: str, kind: type[Any], namespace: str, name: str) -> None:

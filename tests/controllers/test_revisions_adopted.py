@@ -48,7 +48,7 @@ async def test_orphaned_revisions_are_adopted(world: World, kind: Any, controlle
         await world.client.patch(kind, "web", "default", patch)
         await world.run_pods()
     before = {pod.metadata.uid for pod in world.all(Pod)}
-    world.client.remove(kind, "web", "default")
+    await world.client.remove(kind, "web", "default")
     await orphan_all(world)
     again = await world.apply(kind, workload("web:2", **spec))
     async with world.running(controller()):

@@ -14,6 +14,7 @@ from kybern_controllers_workloads.daemonset import DaemonSetController
 from kybern_controllers_workloads.deployment import DeploymentController
 from kybern_controllers_workloads.replicaset import ReplicaSetController
 from kybern_controllers_workloads.statefulset import StatefulSetController
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +53,7 @@ async def race(world: World, kind: type[Any], *controllers: type[Controller]) ->
 
 
 async def test_two_stateful_set_controllers(world: World) -> None:
-    claims = [{"metadata": {"name": "data"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}]
+    claims = [least(PersistentVolumeClaim, "data")]
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
     spec = {"replicas": 3, "serviceName": "web", "volumeClaimTemplates": claims, "updateStrategy": strategy}
     await world.apply(StatefulSet, workload(**spec))

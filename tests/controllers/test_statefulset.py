@@ -14,6 +14,7 @@ from kybern.api.errors import StatusError
 from kybern.testing.world import World
 from kybern_controllers_workloads.statefulset import StatefulSetController
 from kybern_controllers_workloads.statefulset_plan import max_unavailable
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -29,8 +30,7 @@ def stateful_set(replicas: int = 3, image: str = "db:1", claims: bool = False, *
         "template": template,
     }
     if claims:
-        request = {"resources": {"requests": {"storage": "1Gi"}}}
-        base["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": request}]
+        base["volumeClaimTemplates"] = [least(PersistentVolumeClaim, "data")]
     return {"metadata": {"name": "db"}, "spec": base | spec}
 
 
@@ -235,7 +235,7 @@ async def test_claims_go_with_whom_the_retention_policy_says(
     await world.apply(StatefulSet, stateful_set(2, claims=True, persistentVolumeClaimRetentionPolicy=policy))
     async with world.running(StatefulSetController()):
         await world.run_pods()
-        await world.client.patch(Pod, "db-1", "default", {"spec": {"nodeName": "n"}})
+        await world.bind(await world.client.get(Pod, "db-1", "default"), "n")
         await patch_spec(world, replicas=1)
         assert by_name(world, "db-1").metadata.deletionTimestamp
         found = {
@@ -338,7 +338,7 @@ async def roll(replicas: int, limit: int, parallel: bool, steps: list[tuple[str,
             if what == "image":
                 await set_image(world, f"db:{number}")
             elif alive and what == "kill":
-                world.client.remove(Pod, alive[number % len(alive)].metadata.name, "default")
+                await world.client.remove(Pod, alive[number % len(alive)].metadata.name, "default")
             elif alive:
                 await world.make_ready([alive[number % len(alive)]], what == "ready")
             await world.settle(1)
@@ -366,7 +366,7 @@ async def test_refused_pods_of_a_parallel_set_are_not_tried_all_at_once(world: W
 
 
 async def test_an_adopted_pod_gets_its_labels_once_it_is_well(world: World) -> None:
-    await world.apply(Pod, {"metadata": {"name": "db-0", "labels": {"app": "db"}}})
+    await world.apply(Pod, least(Pod, "db-0", labels={"app": "db"}))
     await world.apply(StatefulSet, stateful_set(1, updateStrategy={"type": "OnDelete"}))
     async with world.running(StatefulSetController()):
         await world.settle(1)

@@ -19,6 +19,7 @@ from kybern_controllers_cluster.persistentvolume_binder import PersistentVolumeB
 from kybern_controllers_cluster.storage_protection import AttributesClassProtectionController
 from kybern_controllers_cluster.volume_expand import VolumeExpandController
 from kybern_runtime_fake.storage import FakeProvisioner, FakeResizer
+from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +27,8 @@ RWO, ROX, RWX = "ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany"
 
 
 def volume(name: str, size: str = "1Gi", **spec: Any) -> dict[str, Any]:
-    spec = {"capacity": {"storage": size}, "accessModes": [RWO], "persistentVolumeReclaimPolicy": "Retain"} | spec
+    base = {"capacity": {"storage": size}, "accessModes": [RWO], "persistentVolumeReclaimPolicy": "Retain"}
+    spec = base | {"hostPath": {"path": "/tmp/v"}} | spec
     return {"metadata": {"name": name, "labels": {"tier": name}}, "spec": spec, "status": {"phase": "Available"}}
 
 
@@ -44,10 +46,7 @@ def storage_class(
 
 async def add(world: World, kind: type[Any], *objects: dict[str, Any]) -> None:
     for data in objects:
-        if kind in (PersistentVolume, StorageClass):
-            await world.client.create(types.from_plain(kind, data))
-        else:
-            await world.apply(kind, data)
+        await world.apply(kind, data)
 
 
 def state(world: World) -> list[str]:
@@ -204,7 +203,7 @@ async def test_a_class_that_waits_for_the_first_consumer(world: World) -> None:
         text = "Normal WaitForFirstConsumer waiting for first consumer to be created before binding"
         assert any(event.startswith(text) for event in world.events())
         mounted = {"name": "v", "persistentVolumeClaim": {"claimName": "c"}}
-        await world.apply(Pod, {"metadata": {"name": "p"}, "spec": {"volumes": [mounted]}})
+        await world.apply(Pod, least(Pod, "p", {"volumes": [mounted]}))
         await world.settle(1)
         assert any("WaitForPodScheduled waiting for pod p to be scheduled" in event for event in world.events())
         chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "node-1"}}}
@@ -285,7 +284,7 @@ async def test_another_writer_takes_the_volume_first(world: World) -> None:
 def with_scratch(name: str) -> dict[str, Any]:
     template = {"metadata": {"labels": {"kind": "scratch"}}, "spec": claim()["spec"]}
     volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
-    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c"}], "volumes": volumes}}
+    return least(Pod, name, {"volumes": volumes})
 
 
 async def test_an_ephemeral_volume_gets_its_claim(world: World) -> None:

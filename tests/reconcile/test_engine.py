@@ -47,6 +47,10 @@ async def add(world: World, name: str = "a") -> None:
     await settle()
 
 
+def pod(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, **metadata}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+
+
 async def test_each_change_is_reconciled(world: World) -> None:
     controller = Recording()
     async with world.running(controller):
@@ -168,7 +172,7 @@ async def test_an_owners_key_for_what_it_controls(world: World) -> None:
     controller = Owning()
     async with world.running(controller):
         for number, reference in enumerate([owner, *others]):
-            await world.apply(Pod, {"metadata": {"name": f"p{number}", "ownerReferences": [reference]}})
+            await world.apply(Pod, pod(f"p{number}", ownerReferences=[reference]))
         await settle()
         assert controller.seen == ["rs"]
 
@@ -233,3 +237,20 @@ async def test_a_thousand_events_are_cheap(world: World) -> None:
         await asyncio.sleep(0)
         await settle()
         assert len(controller.seen) < 10
+
+
+async def test_a_controller_hears_what_is_there_already_when_it_is_set_up_and_not_before(world: World) -> None:
+    class Two(Recording):
+        """Its first watch's keys come from what its second one knows."""
+
+        def setup(self, context: Context) -> None:
+            context.watch(ConfigMap, lambda _: [Key("", obj.metadata.name) for obj in self.pods.list()])
+            self.pods: Any = context.informer(Pod)
+
+    await add(world)
+    await world.apply(Pod, pod("p"))
+    first, second = Two("first"), Two("second")
+    async with world.running(first) as engine:
+        assert engine.idle
+        engine.add(second)
+        assert not engine.idle, "it has the pod's key"

@@ -13,7 +13,7 @@ from kybern.api.errors import StatusError
 from kybern.api.meta import ObjectMeta
 from kybern.clock import VirtualClock, settle
 from kybern.reconcile.events import Events
-from kybern.testing.client import MemoryClient
+from kybern.testing.client import WorldClient
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 class World:
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.client = MemoryClient(self.clock)
+        self.client = WorldClient(self.clock)
         self.events = Events(self.client, self.clock)
         self.recorder = self.events.recorder("tester", "host-1")
 
@@ -132,7 +132,7 @@ async def test_an_event_that_expired_meanwhile_is_written_anew(world: World) -> 
     world.recorder.event(pod(), "Normal", "Started", "x")
     await settle()
     (event,) = world.written()
-    world.client.remove(Event, event.metadata.name, "shop")
+    await world.client.remove(Event, event.metadata.name, "shop")
     world.recorder.event(pod(), "Normal", "Started", "x")
     await settle()
     (event,) = world.written()

@@ -11,7 +11,7 @@ from kybern.api.coordination import Lease
 from kybern.api.errors import StatusError
 from kybern.clock import VirtualClock, settle
 from kybern.reconcile.leader import LeaderElection, LeadershipLost
-from kybern.testing.client import MemoryClient
+from kybern.testing.client import WorldClient
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 class Candidate:
     """A process that would like to lead."""
 
-    def __init__(self, client: MemoryClient, clock: VirtualClock, name: str, log: list[str]) -> None:
+    def __init__(self, client: WorldClient, clock: VirtualClock, name: str, log: list[str]) -> None:
         self.name, self.log = name, log
         self.election = LeaderElection(client, clock, "boss", name)
         self.task = asyncio.create_task(self.election.run(self.lead))
@@ -39,7 +39,7 @@ class Candidate:
 class World:
     def __init__(self) -> None:
         self.clock = VirtualClock()
-        self.client = MemoryClient(self.clock)
+        self.client = WorldClient(self.clock)
         self.log: list[str] = []
         self.unreachable: set[str] = set()
 
@@ -91,7 +91,7 @@ async def test_a_leader_that_dies_is_followed_after_the_leases_duration(world: W
     await second.stop()
 
 
-class Dead(MemoryClient):
+class Dead(WorldClient):
     """No request ever succeeds."""
 
     def __init__(self) -> None:

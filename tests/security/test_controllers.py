@@ -23,9 +23,10 @@ from tests.security.world import plain
 pytestmark = pytest.mark.anyio
 
 
-async def namespace(world: World, name: str, phase: str = "Active") -> Any:
-    data = {"metadata": {"name": name}, "status": {"phase": phase}}
-    return await world.client.create(types.from_plain(Namespace, data))
+async def namespace(world: World, name: str, *, going: bool = False) -> None:
+    await world.apply(Namespace, {"metadata": {"name": name}})
+    if going:
+        await world.client.delete(Namespace, name)
 
 
 def held(world: World, kind: type[Any]) -> list[str]:
@@ -35,9 +36,9 @@ def held(world: World, kind: type[Any]) -> list[str]:
 async def test_every_namespace_has_a_default_account_and_gets_it_back() -> None:
     world = World()
     await namespace(world, "a")
+    await namespace(world, "going", going=True)
     async with world.running(ServiceAccountController()):
         await namespace(world, "b")
-        await namespace(world, "going", "Terminating")
         await world.settle()
         assert held(world, ServiceAccount) == ["a/default", "b/default"]
         await world.client.delete(ServiceAccount, "default", "a")

@@ -195,7 +195,8 @@ class Engine:
         if controller.name in self._running:
             raise ValueError(f"two controllers are named {controller.name!r}")
         context = _Context(self, controller, options)
-        controller.setup(context)
+        with self.informers.setting_up():
+            controller.setup(context)
         self._running[controller.name] = _Running(controller, context)
 
     async def run(self) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import builtins
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -96,6 +97,9 @@ class ObjectCache(Informer[K]):
 
     def on_change(self, callback: Callable[[K | None, K | None], None]) -> None:
         self._callbacks.append(callback)
+        self._tell_all(callback)
+
+    def _tell_all(self, callback: ChangeCallback) -> None:
         for obj in self.list():
             self._call(callback, None, obj)
 
@@ -169,13 +173,23 @@ def _same_version(a: Any, b: Any) -> bool:
 class SharedInformer(ObjectCache[K], Generic[K]):
     """An `ObjectCache` that keeps itself in step with the API server while `run` runs."""
 
-    def __init__(self, kind: type[K], client: Client, clock: Clock) -> None:
+    def __init__(
+        self, kind: type[K], client: Client, clock: Clock, when: Callable[[Callable[[], None]], None] | None = None
+    ) -> None:
+        """`when` decides when a new callback is told what is there already: at once, unless it keeps that for later."""
         super().__init__(kind)
+        self._when = when
         self._client = client
         self._clock = clock
         self._synced = asyncio.Event()
         self._resource_version = ""
         self._failures = 0
+
+    def on_change(self, callback: Callable[[K | None, K | None], None]) -> None:
+        if self._when is None:
+            return super().on_change(callback)
+        self._callbacks.append(callback)
+        self._when(lambda: self._tell_all(callback))
 
     async def synced(self) -> None:
         await self._synced.wait()
@@ -243,12 +257,32 @@ class Informers:
         self._informers: dict[type[Any], SharedInformer[Any]] = {}
         self._scopes: dict[type[Any], anyio.CancelScope] = {}
         self._tasks: TaskGroup | None = None
+        self._untold: list[Callable[[], None]] | None = None
+
+    @contextmanager
+    def setting_up(self) -> Iterator[None]:
+        """What is added to informers within hears only at the end what is there already.
+
+        In a process whose caches are full, a controller would else be called back before it has its second informer."""
+        untold = self._untold = []
+        try:
+            yield
+        finally:
+            self._untold = None
+        for tell in untold:
+            tell()
+
+    def _when(self, tell: Callable[[], None]) -> None:
+        if self._untold is None:
+            tell()
+        else:
+            self._untold.append(tell)
 
     def informer(self, kind: type[K]) -> SharedInformer[K]:
         """The shared informer of a kind."""
         informer = self._informers.get(kind)
         if informer is None:
-            informer = self._informers[kind] = SharedInformer(kind, self._client, self._clock)
+            informer = self._informers[kind] = SharedInformer(kind, self._client, self._clock, self._when)
             if self._tasks is not None:
                 self._tasks.start_soon(self._run_one, informer)
         return informer
