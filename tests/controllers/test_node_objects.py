@@ -157,3 +157,12 @@ async def test_a_dead_node_keeps_no_volume_for_ever(world: World, taints: list[d
             assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["n"]
         await world.settle(30)
         assert [a.spec.nodeName for a in world.all(VolumeAttachment)] == ["m"]
+
+
+async def test_an_attachment_that_somebody_else_made_is_left_alone(world: World) -> None:
+    await make(world, Node, "n")
+    source = {"persistentVolumeName": "v"}
+    await make(world, VolumeAttachment, "mine", spec={"attacher": "a", "nodeName": "n", "source": source})
+    async with world.running(AttachDetachController()):
+        await world.settle(30)
+        assert len(world.all(VolumeAttachment)) == 1

@@ -8,6 +8,7 @@ CSIDriver says that there is nothing to attach; a driver without such an object 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ FORCED_AFTER = 360.0
 """So long a node that is not healthy may say that it still has a volume mounted."""
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 SHARED = frozenset({"ReadWriteMany", "ReadOnlyMany"})
+
+
+_OURS = re.compile("csi-[0-9a-f]{64}")
 
 
 def attachment_name(volume: Any, node: str) -> str:
@@ -81,7 +85,7 @@ class AttachDetachController(Controller):
         self._tell(wanted)
         waiting = False
         for name, attachment in existing.items():
-            if name not in wanted:
+            if name not in wanted and _OURS.fullmatch(name):
                 waiting |= not await self._let_go(key.name, attachment)
         await self._show(key.name, existing)
         return None if all(attached) and not waiting else Result(RETRY)
