@@ -6,7 +6,7 @@ Runs inside create and update, around the kind's own functions.
 from __future__ import annotations
 
 import os
-import secrets
+import random
 from typing import Any
 
 from kybern.api.errors import StatusError
@@ -24,7 +24,7 @@ _LONGEST = 63
 
 def generate_name(base: str) -> str:
     """`base` and a random suffix, within the length of a DNS label."""
-    return base[: _LONGEST - _SUFFIX] + "".join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX))
+    return base[: _LONGEST - _SUFFIX] + "".join(random.choices(_ALPHABET, k=_SUFFIX))
 
 
 def new_uid() -> str:

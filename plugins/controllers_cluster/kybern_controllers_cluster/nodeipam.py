@@ -85,7 +85,8 @@ class NodeIPAMController(Controller):
     def _node_changed(self, old: Any, new: Any) -> None:
         node = new if new is not None else old
         cidrs = _cidrs(node)
-        for blocks in self.blocks:
+        unchanged = old is not None and new is not None and cidrs == _cidrs(old)
+        for blocks in () if unchanged else self.blocks:
             for cidr in cidrs:
                 (blocks.occupy if new is not None else blocks.release)(cidr, node.metadata.name)
         if new is not None and not cidrs and not new.metadata.deletionTimestamp:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
-from kybern.api import types
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource
 from kybern.api.lifecycle import keep_other_half
 from kybern.api.table import AGE, NAME, NONE, age
 from kybern.api.validation import ip
-from kybern.api.validation.resources import validate_quantity
+from kybern.api.validation.resources import validate_resource_list
 from kybern.api.validation.tolerations import validate_taints
 
 ROLE_PREFIX = "node-role.kubernetes.io/"
 ROLE_LABEL = "kubernetes.io/role"
 UNKNOWN = "<unknown>"
 CIDRS = Path("spec").child("podCIDRs")
+TAINTS = Path("metadata").child("taints")
+STATUS = Path("status")
 
 
 def default(obj: Any) -> None:
@@ -32,7 +34,7 @@ def default(obj: Any) -> None:
 
 def validate(obj: Any, errors: Errors) -> None:
     # Upstream places taints below metadata, and clients know them there.
-    validate_taints(errors, Path("metadata").child("taints"), obj.spec.taints)
+    validate_taints(errors, TAINTS, obj.spec.taints)
     blocks = obj.spec.podCIDRs or []
     for i, text in enumerate(blocks):
         ip.validate_network(errors, CIDRS.index(i), text)
@@ -48,7 +50,7 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
     if stored.providerID and spec.providerID != stored.providerID:
         path = Path("spec").child("providerID")
         errors.forbidden(path, 'node updates may not change providerID except from "" to valid')
-    given = types.copy(spec)
+    given = copy(spec)
     for field in ("podCIDR", "podCIDRs", "providerID", "taints", "unschedulable", "configSource"):
         setattr(given, field, getattr(stored, field))
     if given != stored:
@@ -62,12 +64,13 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
 def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
     status = new.status
     for field in ("capacity", "allocatable"):
-        for name, amount in (getattr(status, field) or {}).items():
-            validate_quantity(errors, Path("status").child(field).key(name), name, amount)
+        amounts = getattr(status, field)
+        if amounts and amounts != getattr(old.status, field):
+            validate_resource_list(errors, STATUS.child(field), amounts)
     seen: list[Any] = []
     for i, address in enumerate(status.addresses or ()):
         if address in seen:
-            errors.duplicate(Path("status").child("addresses").index(i), address)
+            errors.duplicate(STATUS.child("addresses").index(i), address)
         seen.append(address)
 
 

@@ -18,6 +18,7 @@ from kybern.api.table import NAME
 from kybern.api.time import format_time
 
 SPEC = Path("spec")
+ANNOTATIONS = Path("metadata").child("annotations")
 GATED = "Scheduling is blocked due to non-empty scheduling gates"
 STREAM = ("create", "get")
 
@@ -79,7 +80,7 @@ def _prepare_resize(new: Any, old: Any) -> None:
 def validate(pod: Any, errors: Errors) -> None:
     """Everything about a pod alone. Only what was never stored can break the rules for new pods."""
     metadata, spec = pod.metadata, pod.spec
-    validate_pod_annotations(errors, Path("metadata").child("annotations"), metadata.annotations, spec)
+    validate_pod_annotations(errors, ANNOTATIONS, metadata.annotations, spec)
     validate_pod_spec(errors, SPEC, spec, is_pod=True, pod_name=metadata.name or "")
     _validate_tokens(errors, spec)
     for field in ("containers", "initContainers"):

@@ -8,6 +8,8 @@ are dropped.
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from kybern.api.field import Errors, Path
@@ -38,6 +40,11 @@ LEADING_ZEROS = "must not have leading 0s"
 MAPPED = "must not be an IPv4-mapped IPv6 address"
 
 
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_STRICT_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+"""What nearly every address is: told thirty times faster than by parsing it."""
+
+
 def _drop_zeros(text: str) -> str:
     """IPv4 octets without leading zeros: `010.0.0.1` is `10.0.0.1`."""
     if "." not in text:
@@ -59,7 +66,7 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)  # a block per node
 def parse_network(text: str) -> Network | None:
     """The block, read loosely (host bits allowed); None when it is none."""
     head, slash, bits = text.partition("/")
@@ -85,6 +92,8 @@ def canonical(text: str) -> str:
 
 def address_faults(text: str) -> list[str]:
     """What is wrong with a new value that must be a strict address."""
+    if _STRICT_IPV4.fullmatch(text):
+        return []
     address = parse_address(text)
     if address is None:
         return [ADDRESS_TEXT]
@@ -116,6 +125,11 @@ def address_warnings(path: Path, text: str) -> list[str]:
 
 def network_faults(text: str) -> list[str]:
     """What is wrong with a new value that must be a strict block."""
+    return list(_network_faults(text))
+
+
+@lru_cache(maxsize=8192)
+def _network_faults(text: str) -> Sequence[str]:
     network = parse_network(text)
     if network is None:
         return [NETWORK_TEXT]

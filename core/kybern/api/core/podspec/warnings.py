@@ -34,6 +34,7 @@ DEPRECATED_VOLUMES = {
     "cephfs": "deprecated in v1.28, non-functional in v1.31+",
     "rbd": "deprecated in v1.28, non-functional in v1.31+",
 }
+SPEC, METADATA = Path("spec"), Path("metadata")
 NULL_SELECTOR = "a null labelSelector results in matching no pod"
 
 
@@ -41,7 +42,7 @@ def pod_warnings(pod: Any, old: Any | None) -> list[str]:
     """Warnings for a Pod; updates warn only about what they bring."""
     if old is not None and old.spec == pod.spec:
         return []
-    return _all(pod.metadata, pod.spec, Path("spec"), is_template=False)
+    return _all(pod.metadata, pod.spec, SPEC, is_template=False)
 
 
 def template_warnings(template: Any, path: Path, old: Any | None = None) -> list[str]:
@@ -60,7 +61,7 @@ def _all(metadata: Any, spec: Any, path: Path, *, is_template: bool) -> list[str
     if spec.topologySpreadConstraints:
         found += _spread(spec, path)
     if metadata.annotations:
-        at = path.child("metadata") if is_template else Path("metadata")
+        at = path.child("metadata") if is_template else METADATA
         found += _annotations(metadata.annotations, at.child("annotations"))
     if spec.volumes:
         found += _volumes(spec, path)
