@@ -147,3 +147,13 @@ async def test_another_writer_is_faster(world: World) -> None:
     async with world.running(ResourceClaimController()):
         await world.settle(2)
         assert world.all(ResourceClaim)[0].status.reservedFor is None
+
+
+async def test_a_pod_that_came_past_the_scheduler_gets_its_reservation(world: World) -> None:
+    plain = pod("p", resourceClaimName="shared")
+    plain["spec"]["nodeName"] = "n"
+    await reserved(world)
+    made = await world.apply(Pod, plain)
+    async with world.running(ResourceClaimController()):
+        await world.settle(1)
+        assert [r.uid for r in world.all(ResourceClaim)[0].status.reservedFor] == [made.metadata.uid]

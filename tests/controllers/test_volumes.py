@@ -221,6 +221,15 @@ async def test_an_unknown_class_and_a_provisioner_that_is_not_there(world: World
         assert any("by the external provisioner 'csi.example.com' or manually" in event for event in world.events())
 
 
+async def test_a_provisioner_that_would_have_to_be_built_in(world: World) -> None:
+    name = "kubernetes.io/no-provisioner"
+    await add(world, StorageClass, storage_class("local", name))
+    await add(world, PersistentVolumeClaim, claim("a", storageClassName="local"))
+    async with world.running(PersistentVolumeBinder()):
+        await world.settle(1)
+    assert world.events() == [f"Warning ProvisioningFailed no volume plugin matched name: {name}"]
+
+
 async def test_a_provisioned_volume_lives_and_goes_with_its_claim(world: World) -> None:
     async with world.running(PersistentVolumeBinder(), FakeProvisioner(), FakeResizer()):
         await world.settle(1)

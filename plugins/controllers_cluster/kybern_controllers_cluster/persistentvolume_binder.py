@@ -24,7 +24,8 @@ BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PROVISIONER = "volume.kubernetes.io/storage-provisioner"
 PROVISIONER_BETA = "volume.beta.kubernetes.io/storage-provisioner"
-NO_PROVISIONER = "kubernetes.io/no-provisioner"
+IN_TREE = "kubernetes.io/"
+"""Provisioners that a controller manager may have built in; this one has none."""
 WAIT = "WaitForFirstConsumer"
 
 
@@ -119,7 +120,9 @@ class PersistentVolumeBinder(Controller):
             self.events.event(claim, "Warning", "ProvisioningFailed", text)
             return claim
         provisioner = storage_class.provisioner
-        if provisioner == NO_PROVISIONER:
+        if provisioner.startswith(IN_TREE):
+            text = f"no volume plugin matched name: {provisioner}"
+            self.events.event(claim, "Warning", "ProvisioningFailed", text)
             return claim
         annotations = claim.metadata.annotations or {}
         if annotations.get(PROVISIONER) != provisioner:

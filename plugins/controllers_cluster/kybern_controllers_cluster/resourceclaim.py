@@ -18,6 +18,7 @@ from kybern.reconcile.pods import is_finished
 
 POD = "pod:"
 POD_CLAIM = "resource.kubernetes.io/pod-claim-name"
+RESERVED_MAX = 256
 FINALIZER = "resource.kubernetes.io/delete-protection"
 
 
@@ -53,6 +54,8 @@ class ResourceClaimController(Controller):
             pod: Any = self.pods.get(key.name.removeprefix(POD), key.namespace)
             if pod is not None and not is_done(pod) and not pod.metadata.deletionTimestamp:
                 await self._make_claims(pod)
+                if pod.spec.nodeName:
+                    await self._reserve(pod)
             return
         claim: Any = self.claims.get(key.name, key.namespace)
         if claim is not None:
@@ -76,6 +79,22 @@ class ResourceClaimController(Controller):
             await self.client.patch(
                 type(pod), metadata.name, metadata.namespace, patch, type="strategic", subresource="status"
             )
+
+    async def _reserve(self, pod: Any) -> None:
+        """For a pod that came to its node past the scheduler; devices are only the scheduler's to allocate."""
+        from kybern.api.resource import ResourceClaimConsumerReference
+
+        for name in _claim_names(pod):
+            claim: Any = self.claims.get(name, pod.metadata.namespace)
+            if claim is None or claim.status.allocation is None or claim.metadata.deletionTimestamp:
+                continue
+            reserved = claim.status.reservedFor or []
+            if len(reserved) >= RESERVED_MAX or any(c.uid == pod.metadata.uid for c in reserved):
+                continue
+            changed, metadata = types.copy(claim), pod.metadata
+            mine = ResourceClaimConsumerReference(resource="pods", name=metadata.name, uid=metadata.uid)
+            changed.status.reservedFor = [*reserved, mine]
+            await self.client.update_status(changed)
 
     async def _make_claim(self, pod: Any, wanted: Any) -> str:
         """Its name. One that was made before, by us and without being written down, is taken."""
@@ -179,15 +198,21 @@ def _keys_of_pod(pod: Any) -> Iterator[Key]:
     """The pod, and every claim that it may have a reservation of."""
     namespace = pod.metadata.namespace
     yield Key(namespace, f"{POD}{pod.metadata.name}")
-    for status in pod.status.resourceClaimStatuses or ():
-        if status.resourceClaimName:
-            yield Key(namespace, status.resourceClaimName)
-    for each in pod.spec.resourceClaims or ():
-        if each.resourceClaimName:
-            yield Key(namespace, each.resourceClaimName)
+    for name in _claim_names(pod):
+        yield Key(namespace, name)
     extended = pod.status.extendedResourceClaimStatus
     if extended is not None:
         yield Key(namespace, extended.resourceClaimName)
+
+
+def _claim_names(pod: Any) -> Iterator[str]:
+    """The claims that the pod asks for, as far as they have names."""
+    for status in pod.status.resourceClaimStatuses or ():
+        if status.resourceClaimName:
+            yield status.resourceClaimName
+    for each in pod.spec.resourceClaims or ():
+        if each.resourceClaimName:
+            yield each.resourceClaimName
 
 
 def _keys_of_claim(claim: Any) -> Iterator[Key]:
@@ -209,5 +234,7 @@ def _concerns(old: Any, new: Any) -> bool:
     if not pod.spec.resourceClaims and pod.status.extendedResourceClaimStatus is None:
         return False
     if old is None or new is None:
+        return True
+    if old.spec.nodeName != new.spec.nodeName:
         return True
     return is_done(old) != is_done(new) or old.status.resourceClaimStatuses != new.status.resourceClaimStatuses
