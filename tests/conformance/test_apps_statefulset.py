@@ -163,6 +163,20 @@ def test_a_pod_that_ended_is_made_again_under_its_name(api: Asker, phase: str) -
     ]
 
 
+def test_a_pod_is_let_go_by_its_labels_and_taken_back_by_them(api: Asker) -> None:
+    create(api, replicas=1)
+    ready(api, "db-0")
+
+    def owned() -> bool:
+        return bool(api.core.read_namespaced_pod("db-0", api.namespace).metadata.owner_references)
+
+    api.kubectl("label", "pod", "db-0", "app=other", "--overwrite")
+    api.until(lambda: not owned() and read(api).status.replicas == 0)
+    api.kubectl("label", "pod", "db-0", "app=web", "--overwrite")
+    api.until(owned)
+    ready(api, "db-0")
+
+
 def test_the_first_number_may_move(api: Asker) -> None:
     create(api, replicas=2, ordinals={"start": 3})
     ready(api, "db-3", "db-4")

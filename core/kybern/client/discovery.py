@@ -27,6 +27,7 @@ class Resource:
     plural: str
     namespaced: bool
     verbs: frozenset[str]
+    subresources: frozenset[str] = frozenset()
 
     @property
     def struct(self) -> type[Any] | None:
@@ -67,6 +68,7 @@ def _read(body: bytes) -> list[Resource]:
             plural=resource["resource"],
             namespaced=resource["scope"] == "Namespaced",
             verbs=frozenset(resource["verbs"]),
+            subresources=frozenset(sub["subresource"] for sub in resource.get("subresources") or ()),
         )
         for group in document.get("items") or ()
         for version in group.get("versions") or ()

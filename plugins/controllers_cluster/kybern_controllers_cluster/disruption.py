@@ -195,9 +195,13 @@ class DisruptionController(Controller):
             raise UnknownScale(f'no matches for kind "{reference.kind}" in version "{reference.apiVersion}"')
         prefix = f"/apis/{group}/{resource.version}" if group else f"/api/{resource.version}"
         path = f"{prefix}/namespaces/{namespace}/{resource.plural}/{reference.name}/scale"
+        if "scale" not in resource.subresources:
+            # A custom resource may get one.
+            del self._resources[group, reference.kind]
+            raise UnknownScale(f"{resource.name} does not implement the scale subresource")
         code, body = await self.client.raw("GET", path)
         if code == 404:
-            raise UnknownScale(f"{resource.name} does not implement the scale subresource")
+            return None
         if code >= 400:
             raise status_error(code, body)
         scale = msgspec.json.decode(body)
