@@ -17,6 +17,7 @@ from kybern.api.time import format_time
 from kybern.reconcile.interface import Context, Key, Result
 from kybern.reconcile.pods import deletion_order, is_finished, pod_from_template
 from kybern_controllers_workloads.counting import Count, Known, count
+from kybern_controllers_workloads.newest import Newest
 from kybern_controllers_workloads.pods_controller import PodsController, next_available
 
 BURST = 500
@@ -74,18 +75,13 @@ class ReplicasController(PodsController):
         return self.pods.by_index("owner", owner.metadata.uid)
 
     def setup(self, context: Context) -> None:
-        self._told: dict[Key, Any] = {}
+        self._newest = Newest()
         self._known: dict[Key, Known] = {}
         super().setup(context)
 
     def is_news(self, old: Any, new: Any) -> bool:
         """Not so a status that is what we last found it should be."""
-        if old is None or new is None:
-            return True
-        before, after = old.metadata, new.metadata
-        if before.generation != after.generation or before.deletionTimestamp != after.deletionTimestamp:
-            return True
-        return bool(new.status != self._told.get(Key(after.namespace, after.name)))
+        return self._newest.is_news(old, new)
 
     def wake(self, key: Key, at_once: bool) -> None:
         """Many pods change at once when a large set starts; looking at all of them each time is quadratic."""
@@ -97,7 +93,7 @@ class ReplicasController(PodsController):
         owner: Any = self.owners.get(key.name, key.namespace)
         if owner is None:
             self.expectations.forget(key)
-            self._told.pop(key, None)
+            self._newest.forget(key)
             self._known.pop(key, None)
             return None
         generation = owner.metadata.generation
@@ -143,7 +139,7 @@ class ReplicasController(PodsController):
             status.terminatingReplicas = counted.terminating
         old, now = status.conditions or [], self.clock.now()
         status.conditions = failure_condition(old, error, bool(plan.create), self.condition, now)
-        self._told[Key(owner.metadata.namespace, owner.metadata.name)] = status
+        self._newest.writes(Key(owner.metadata.namespace, owner.metadata.name), status)
         if status != owner.status:
             changed = copy(owner)
             changed.status = status
