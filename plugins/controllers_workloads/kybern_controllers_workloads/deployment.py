@@ -19,6 +19,7 @@ from kybern_controllers_workloads import deployment_revisions as revisions
 from kybern_controllers_workloads import deployment_scaling as scaling
 from kybern_controllers_workloads import deployment_status as progress
 from kybern_controllers_workloads.deployment_scaling import Size, limits, replicas_of
+from kybern_controllers_workloads.pod_writer import namespace_ends
 
 
 class DeploymentController(Controller):
@@ -196,7 +197,7 @@ class DeploymentController(Controller):
         raise StatusError.conflict("replicasets", "apps", new.metadata.name, "the name is taken by another ReplicaSet")
 
     async def _creation_failed(self, deployment: Any, name: str, error: StatusError) -> Any:
-        if error.code == 403 and "NamespaceTerminating" in str(error.details):
+        if namespace_ends(error):
             return deployment
         text = f'Failed to create new replica set "{name}": {error}'
         self.events.event(deployment, "Warning", "ReplicaSetCreateError", text)
