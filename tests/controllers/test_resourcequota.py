@@ -57,6 +57,12 @@ USAGES: list[tuple[type[Any], str, dict[str, Any], dict[str, str]]] = [
             "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
         },
     ),
+    (
+        Service,
+        "services",
+        {"spec": {"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}},
+        {"services": "1", "count/services": "1", "services.nodeports": "2", "services.loadbalancers": "0"},
+    ),
     (Pod, "pods", {"status": {"phase": "Succeeded"}}, {"count/pods": "1"}),
     (
         Pod,
@@ -157,6 +163,24 @@ SCOPES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
         },
         True,
     ),
+    (
+        {"scopes": ["CrossNamespacePodAffinity"]},
+        {
+            "affinity": {
+                "podAntiAffinity": {
+                    "preferredDuringSchedulingIgnoredDuringExecution": [
+                        {"weight": 1, "podAffinityTerm": {"namespaceSelector": {}, "topologyKey": "k"}}
+                    ]
+                }
+            }
+        },
+        True,
+    ),
+    (
+        {"scopes": ["CrossNamespacePodAffinity"]},
+        {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "k"}]}}},
+        False,
+    ),
     ({"scopes": ["VolumeAttributesClass"]}, {}, False),
 ]
 
@@ -165,6 +189,60 @@ SCOPES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
 def test_scopes(spec: dict[str, Any], of_pod: dict[str, Any], expected: bool) -> None:
     found = types.from_plain(ResourceQuota, {"metadata": {"name": "q"}, "spec": spec})
     assert quota.matches(found, "", "pods", types.from_plain(Pod, pod("p", **of_pod))) is expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        ({"spec": {}}, False),
+        ({"spec": {"volumeAttributesClassName": "fast"}}, True),
+        ({"spec": {}, "status": {"currentVolumeAttributesClassName": "fast"}}, True),
+        ({"spec": {}, "status": {"modifyVolumeStatus": {"status": "Pending", "targetVolumeAttributesClassName": "fast"}}}, True),
+    ],
+    ids=["none", "asks for it", "has it", "is given it"],
+)  # fmt: skip
+def test_a_claim_counts_for_each_attributes_class_it_is_near(claim: dict[str, Any], expected: bool) -> None:
+    scope = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["fast"]}
+    found = types.from_plain(ResourceQuota, {
+        "metadata": {"name": "q"}, "spec": {"scopeSelector": {"matchExpressions": [scope]}}
+    })  # fmt: skip
+    made = types.from_plain(PersistentVolumeClaim, {"metadata": {"name": "c"}} | claim)
+    assert quota.matches(found, "", "persistentvolumeclaims", made) is expected
+
+
+def test_a_claim_for_devices_is_charged_for_its_dearest_alternative() -> None:
+    from kybern.api.resource import ResourceClaim
+
+    requests = [
+        {"name": "a", "exactly": {"deviceClassName": "gpu", "count": 2}},
+        {"name": "b", "firstAvailable": [{"name": "many", "deviceClassName": "gpu", "count": 4},
+                                         {"name": "few", "deviceClassName": "gpu", "count": 1},
+                                         {"name": "all", "deviceClassName": "nic", "allocationMode": "All"}]},
+    ]  # fmt: skip
+    claim = types.from_plain(ResourceClaim, {"metadata": {"name": "c"}, "spec": {"devices": {"requests": requests}}})
+    charged = quota.usage("resource.k8s.io", "resourceclaims", claim, 0)
+    by_class = ".deviceclass.resource.k8s.io/devices"
+    assert (charged[f"gpu{by_class}"], charged[f"nic{by_class}"]) == (6, 32)
+
+
+def test_a_claim_that_shrinks_back_is_charged_for_what_was_allocated() -> None:
+    made = {"metadata": {"name": "c"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    made["status"] = {"allocatedResources": {"storage": "3Gi"}}
+    charged = quota.usage("", "persistentvolumeclaims", types.from_plain(PersistentVolumeClaim, made), 0)
+    assert quota.shown("requests.storage", charged["requests.storage"]) == "3Gi"
+
+
+async def test_a_pod_that_changes_its_scope_is_counted_anew(world: World) -> None:
+    ending = limited({"pods": "2"})
+    ending["spec"]["scopes"] = ["Terminating"]
+    await world.apply(ResourceQuota, ending)
+    await world.apply(Pod, pod("p"))
+    async with world.running(ResourceQuotaController()):
+        await world.settle(2)
+        assert used(world) == {"pods": "0"}
+        await world.client.patch(Pod, "p", "default", {"spec": {"activeDeadlineSeconds": 9}})
+        await world.settle(2)
+        assert used(world) == {"pods": "1"}
 
 
 async def test_status_follows_the_objects(world: World) -> None:

@@ -124,6 +124,21 @@ async def test_other_namespaces_are_not_concerned() -> None:
             "cpu max limit to request ratio per Container is 2, but no request is specified or request is 0",
         ),
         (
+            {"type": "Container", "max": {"cpu": "1"}},
+            pod(container("c", "", "cpu=1"), init=[container("i", "", "cpu=2")]),
+            "maximum cpu usage per Container is 1, but limit is 2",
+        ),
+        (
+            {"type": "Container", "max": {"cpu": "1"}},
+            pod(container("c", "cpu=2", "cpu=1")),
+            "maximum cpu usage per Container is 1, but request is 2",
+        ),
+        (
+            {"type": "Container", "min": {"cpu": "1"}},
+            pod(container("c", "cpu=1", "cpu=500m")),
+            "minimum cpu usage per Container is 1, but limit is 500m",
+        ),
+        (
             {"type": "Pod", "max": {"cpu": "1"}},
             pod(container("c", "cpu=600m", "cpu=600m"), container("d", "cpu=600m", "cpu=600m")),
             "maximum cpu usage per Pod is 1, but limit is 1200m",
@@ -145,6 +160,11 @@ async def test_other_namespaces_are_not_concerned() -> None:
 )
 async def test_what_is_out_of_bounds_is_refused(item: dict[str, Any], refused: Any, why: str) -> None:
     assert await Cluster(item).refused(refused) == why
+
+
+async def test_what_just_keeps_its_bounds_is_let_through() -> None:
+    item = {"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "2"}}
+    await Cluster(item).create(pod(container("c", "cpu=1", "cpu=2")))
 
 
 async def test_what_a_pod_asks_for_as_a_whole_is_bounded() -> None:

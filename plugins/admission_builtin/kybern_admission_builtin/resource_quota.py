@@ -107,8 +107,7 @@ class ResourceQuota(Admission):
         ours = self._charged.get((metadata.namespace, metadata.name))
         if ours is None:
             return known
-        same = ours.metadata.uid == metadata.uid
-        if same and int(ours.metadata.resourceVersion) > int(metadata.resourceVersion):
+        if int(ours.metadata.resourceVersion) > int(metadata.resourceVersion):
             return ours
         del self._charged[metadata.namespace, metadata.name]
         return known
