@@ -252,6 +252,13 @@ def test_what_may_change(base: dict[str, Any], change: dict[str, Any], field: st
     assert [c.split(":")[0] for c in found] == ([field] if field else [])
 
 
+def test_a_node_that_reports_what_it_has_gives_all_of_it() -> None:
+    node, errors = update(
+        kind("Node"), created(kind("Node"), plain("Node")), {"status.capacity": {"cpu": "8"}}, "status"
+    )
+    assert (errors, node.status.allocatable) == ([], {"cpu": "8"})
+
+
 @pytest.mark.parametrize(
     ("base", "path", "value"),
     [

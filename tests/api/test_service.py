@@ -165,6 +165,12 @@ def test_status_and_spec_are_kept_apart() -> None:
     assert new.status.loadBalancer.ingress[0].ip == "1.2.3.4"
 
 
+def test_an_ingress_point_with_an_address_is_virtual_unless_its_reporter_says_otherwise() -> None:
+    balancer = stored(KIND, {**SERVICE, "spec": {**SERVICE["spec"], "type": "LoadBalancer"}})
+    new, errors = update(KIND, balancer, {"status.loadBalancer.ingress": [{"ip": "1.2.3.4"}]}, "status")
+    assert (errors, new.status.loadBalancer.ingress[0].ipMode) == ([], "VIP")
+
+
 def test_only_a_load_balancer_has_ingress_points() -> None:
     _, errors = update(KIND, stored(KIND, SERVICE), {"status.loadBalancer.ingress": [{"ip": "1.2.3.4"}]}, "status")
     assert errors == ['status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is "LoadBalancer"']

@@ -6,7 +6,7 @@ from copy import copy
 from typing import Any
 
 from kybern.api.field import Errors, Path
-from kybern.api.kind import Column, Kind, Subresource
+from kybern.api.kind import Column, Kind, Subresource, WriteContext
 from kybern.api.lifecycle import keep_other_half
 from kybern.api.table import AGE, NAME, NONE, age
 from kybern.api.validation import ip
@@ -28,8 +28,18 @@ def default(obj: Any) -> None:
         spec.podCIDRs = [spec.podCIDR]
     if spec.podCIDRs:
         spec.podCIDR = spec.podCIDRs[0]
+    _default_allocatable(status)
+
+
+def _default_allocatable(status: Any) -> None:
     if status.allocatable is None and status.capacity is not None:
         status.allocatable = dict(status.capacity)
+
+
+def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
+    keep_other_half(new, old, context)
+    if context.subresource == "status":
+        _default_allocatable(new.status)
 
 
 def validate(obj: Any, errors: Errors) -> None:
@@ -122,7 +132,7 @@ KIND = Kind(
         Subresource("status"),
     ),
     default=default,
-    prepare_update=keep_other_half,
+    prepare_update=prepare_update,
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,

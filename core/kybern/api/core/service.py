@@ -64,6 +64,7 @@ def prepare_create(obj: Any, context: WriteContext) -> None:
 def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
     if context.subresource == "status":
         new.spec = old.spec
+        _default_ingress_mode(new)
         return
     new.status = old.status
     service_families.keep_allocated(new, old)
