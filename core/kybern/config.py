@@ -52,6 +52,9 @@ class APIConfig:
     """Further host names and addresses for the server's certificate."""
     token_file: str = ""
     """Static token file (CSV: token,user,uid,"group1,group2")."""
+    track_all_writers: bool = False
+    """Keep `managedFields` of every object, as upstream does, and not only of those whose creator names itself (as
+    kubectl does) or that somebody applies: half as many creates per second, and lists half as large again."""
 
 
 @attrs.frozen(kw_only=True)

@@ -153,7 +153,7 @@ async def test_others_take_ownership_by_changing(api: Api, apply: Applier) -> No
 
 async def test_whoever_came_before_owns_what_there_was(api: Api, apply: Applier) -> None:
     made = await api.create(CONFIG_MAPS, config_map("a"))
-    assert "managedFields" not in made["metadata"], "objects that nobody applies cost nothing"
+    assert "managedFields" not in made["metadata"], "who does not name itself pays nothing"
     refused = await apply("one", A, {"data": {"a": "2"}})
     assert refused.message == 'Apply failed with 1 conflict: conflict with "before-first-apply" using v1: .data.a'
     shared = await apply("one", A, {"data": {"a": "1", "b": "2"}})
@@ -252,3 +252,92 @@ async def test_deleted_objects_are_let_go_by_whoever_applies(api: Api, apply: Ap
     await api.ask("DELETE", A)
     assert (await apply("one", A, {"data": {"a": "1"}})).code == 200
     assert (await api.ask("GET", A)).code == 404
+
+
+async def named(api: Api, method: str, target: str, manager: str, body: Any, **headers: str) -> Any:
+    """A write of a client that names itself."""
+    answer = await api.ask(method, f"{target}?fieldManager={manager}", body, **headers)
+    assert answer.code < 300, answer.message
+    return answer.json
+
+
+MERGE = {"Content_Type": "application/merge-patch+json"}
+
+
+async def test_who_creates_under_a_name_owns_what_it_says_and_the_defaults(api: Api) -> None:
+    made = await named(
+        api, "POST", DEPLOYMENTS, "maker", {**deployment("d"), "metadata": {"name": "d", "labels": {"a": "b"}}}
+    )
+    [entry] = made["metadata"]["managedFields"]
+    assert (entry["operation"], entry["apiVersion"], entry["fieldsType"]) == ("Update", "apps/v1", "FieldsV1")
+    fields = entry["fieldsV1"]
+    assert fields["f:metadata"] == {"f:labels": {".": {}, "f:a": {}}}
+    assert fields["f:spec"]["f:strategy"] == {
+        "f:rollingUpdate": {".": {}, "f:maxSurge": {}, "f:maxUnavailable": {}}, "f:type": {},
+    }  # fmt: skip
+    containers = fields["f:spec"]["f:template"]["f:spec"]["f:containers"]
+    assert {".", "f:image", "f:imagePullPolicy", "f:name"} <= set(containers['k:{"name":"c"}'])
+    assert "." not in containers
+    assert not {"f:status", "f:kind", "f:apiVersion"} & set(fields)
+
+
+async def test_each_later_writer_has_its_share_of_a_tracked_object(api: Api) -> None:
+    await named(api, "POST", DEPLOYMENTS, "maker", deployment("d"))
+    target = f"{DEPLOYMENTS}/d"
+    await named(api, "PATCH", f"{target}/scale", "scaler", {"spec": {"replicas": 7}}, **MERGE)
+    await named(api, "PATCH", f"{target}/status", "reporter", {"status": {"replicas": 7}}, **MERGE)
+    await api.ask("PATCH", target, {"metadata": {"labels": {"x": "y"}}}, User_Agent="tool/1.0 (linux)", **MERGE)
+    entries = (await api.get(target))["metadata"]["managedFields"]
+    found = {(e["manager"], e.get("subresource", "")): e["fieldsV1"] for e in entries}
+    assert found["scaler", "scale"] == {"f:spec": {"f:replicas": {}}}
+    assert found["reporter", "status"] == {"f:status": {"f:replicas": {}}}
+    assert found["tool", ""] == {"f:metadata": {"f:labels": {".": {}, "f:x": {}}}}
+    assert "f:replicas" not in found["maker", ""]["f:spec"]
+
+
+async def test_only_the_writers_own_time_moves(api: Api) -> None:
+    await named(api, "POST", CONFIG_MAPS, "maker", {"metadata": {"name": "a"}, "data": {"a": "1", "b": "2"}})
+    await api.clock.advance(60)
+    changed = await named(api, "PATCH", A, "editor", {"data": {"a": "x"}}, **MERGE)
+    times = {e["manager"]: e["time"] for e in changed["metadata"]["managedFields"]}
+    assert times["maker"] < times["editor"]
+
+
+async def test_a_named_creator_is_asked_before_its_fields_are_applied_over(api: Api, apply: Applier) -> None:
+    await named(api, "POST", CONFIG_MAPS, "maker", {"metadata": {"name": "a"}, "data": {"a": "1"}})
+    refused = await apply("one", A, {"data": {"a": "2"}})
+    assert refused.message == 'Apply failed with 1 conflict: conflict with "maker" using v1: .data.a'
+    forced = await apply("one", A, {"data": {"a": "2"}}, "&force=true")
+    assert owners(forced.json) == {"one/Apply": {"f:data": {"f:a": {}}}, "maker/Update": {"f:data": {}}}
+
+
+async def test_a_client_may_hand_its_fields_to_another_name(api: Api, apply: Applier) -> None:
+    """What `kubectl apply --server-side` does with what it once applied itself."""
+    made = await named(
+        api, "POST", CONFIG_MAPS, "old", {"metadata": {"name": "a", "labels": {"q": "r"}}, "data": {"a": "1", "b": "2"}}
+    )
+    entry = {**made["metadata"]["managedFields"][0], "manager": "new", "operation": "Apply"}
+    operations = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": [entry]},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": made["metadata"]["resourceVersion"]},
+    ]
+    moved = await api.ask("PATCH", A, operations, Content_Type="application/json-patch+json")
+    assert set(owners(moved.json)) == {"new/Apply"}
+    applied = await apply("new", A, {"metadata": {"name": "a", "labels": {"q": "r"}}, "data": {"a": "2"}})
+    assert (applied.json["data"], applied.json["metadata"]["labels"]) == ({"a": "2"}, {"q": "r"})
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [([{}], None), ([], {"maker/Update"}), ([{"manager": "x", "operation": "Guess"}], {"maker/Update"})],
+)
+async def test_the_books_are_closed_by_one_empty_entry_only(api: Api, given: Any, left: Any) -> None:
+    await named(api, "POST", CONFIG_MAPS, "maker", {"metadata": {"name": "a"}, "data": {"a": "1"}})
+    answer = await api.ask("PATCH", A, {"metadata": {"managedFields": given}}, **MERGE)
+    assert (set(owners(answer.json)) or None) == left
+
+
+async def test_a_server_told_so_keeps_books_about_everybody(api: Api) -> None:
+    api.server.backend.tracks_everybody = True
+    made = await api.ask("POST", CONFIG_MAPS, config_map("a"), User_Agent="operator/v2 linux")
+    assert set(owners(made.json)) == {"operator/Update"}

@@ -63,7 +63,7 @@ async def test_statuses_and_patches(api: Api, client: InProcessClient) -> None:
     wanted = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"paused": True}}
     applied = await client.patch(Deployment, "d", "default", wanted, type="apply", field_manager="me")
     assert (applied.spec.paused, applied.spec.replicas) == (True, 7)
-    assert [e.manager for e in applied.metadata.managedFields] == ["before-first-apply", "me"]
+    assert [e.manager for e in applied.metadata.managedFields] == ["me", "before-first-apply"]
 
 
 async def test_deletion_with_preconditions(client: InProcessClient) -> None:

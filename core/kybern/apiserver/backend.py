@@ -30,3 +30,5 @@ class Backend:
     reviews: Mapping[str, Review]
     nodes: NodeStreams
     services: ServiceAllocation
+    tracks_everybody: bool = False
+    """Keep `managedFields` also of objects whose creator has not named itself."""

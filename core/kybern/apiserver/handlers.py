@@ -30,7 +30,8 @@ __all__ = ["Handlers", "operation"]
 
 def operation(request: Request, dry_run: bool = False, field_manager: str = "") -> Operation:
     """The operation that a request asks for."""
-    if not field_manager:
+    named = bool(field_manager)
+    if not named:
         # Upstream's rule for who does not say: the program's name, up to the slash.
         field_manager = readable(request.headers.get("User-Agent", "")).partition("/")[0][:128]
     return Operation(
@@ -41,6 +42,7 @@ def operation(request: Request, dry_run: bool = False, field_manager: str = "") 
         request.subresource,
         dry_run,
         field_manager,
+        named,
         warnings=request.warnings,
     )
 

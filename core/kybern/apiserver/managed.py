@@ -1,12 +1,14 @@
-"""Who manages which fields: `metadata.managedFields`, kept for objects that somebody has applied.
+"""Who manages which fields: `metadata.managedFields`.
 
-An object gets entries with its first server-side apply; until then its other writers cost nothing,
-and are then together known as `before-first-apply`, as upstream does for objects without entries.
+An object gets entries when a client that names itself (`fieldManager`, as kubectl does) creates it, or with its first
+server-side apply; from then on every writer's share is kept. Who creates objects by the thousand and has no name for
+itself pays nothing, unless the server is told to keep books about everybody; the writers of such an object are known
+as `before-first-apply` once somebody applies it, as upstream does for objects without entries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -17,7 +19,16 @@ from kybern.api.patch.fieldset import FieldSet
 from kybern.api.patch.ownership import ObjectType, changed, fields_of
 from kybern.api.time import format_time
 
-__all__ = ["Manager", "after_update", "conflicts", "entries_of", "managers_of", "owned_fields"]
+__all__ = [
+    "Manager",
+    "after_create",
+    "after_update",
+    "conflicts",
+    "entries_of",
+    "given_entries",
+    "managers_of",
+    "owned_fields",
+]
 
 _NEVER_OWNED = (
     ("f:apiVersion",), ("f:kind",), ("f:metadata", "f:name"), ("f:metadata", "f:namespace"), ("f:metadata", "f:uid"),
@@ -57,13 +68,13 @@ def _ownable(fields: FieldSet, subresource: str, has_status: bool) -> FieldSet:
         metadata = fields.children["f:metadata"]
         fields.children["f:metadata"] = FieldSet(False, metadata.children)
     if subresource == "status":
-        return fields.only("f:status")
+        return FieldSet(False, {n: node for n, node in fields.children.items() if n in ("f:metadata", "f:status")})
     return fields.without("f:status") if has_status else fields
 
 
-def managers_of(obj: Any, type_: ObjectType) -> dict[Manager, FieldSet]:
+def managers_of(obj: Any, type_: ObjectType, entries: Sequence[Any] | None = None) -> dict[Manager, FieldSet]:
     """The managers of a stored object; one for all its writers when nobody has applied it yet."""
-    entries = obj.metadata.managedFields
+    entries = entries or obj.metadata.managedFields
     if not entries:
         everything = _ownable(fields_of(types.to_plain(obj), type_), "", False)
         return {Manager(_UNKNOWN, _UPDATE, obj.apiVersion): everything}
@@ -74,8 +85,8 @@ def _manager(entry: Any) -> Manager:
     return Manager(entry.manager or "", entry.operation or "", entry.apiVersion or "", entry.subresource or "")
 
 
-def entries_of(managers: dict[Manager, FieldSet], old: Iterable[Any], now: float) -> list[Any]:
-    """The managers as entries; the time of one that has not changed stays."""
+def entries_of(managers: dict[Manager, FieldSet], old: Iterable[Any], writer: Manager, now: float) -> list[Any]:
+    """The managers as entries; only the time of who writes changes, and only when it gets other fields."""
     struct = types.struct("meta", "v1", "ManagedFieldsEntry")
     before = {(e.manager, e.operation, e.apiVersion, e.subresource or ""): e for e in old or ()}
     found = []
@@ -88,10 +99,15 @@ def entries_of(managers: dict[Manager, FieldSet], old: Iterable[Any], now: float
             found.append(known)
             continue
         entry = struct(manager=manager.name, operation=manager.operation, apiVersion=manager.api_version)
-        entry.time, entry.subresource = format_time(now), manager.subresource or None
+        entry.time = known.time if known is not None and manager != writer else format_time(now)
+        entry.subresource = manager.subresource or None
         entry.fieldsType, entry.fieldsV1 = "FieldsV1", data
         found.append(entry)
-    return found
+    return sorted(found, key=_place)
+
+
+def _place(entry: Any) -> tuple[str, ...]:
+    return entry.operation, entry.time or "", entry.manager or "", entry.apiVersion, entry.subresource or ""
 
 
 def conflicts(managers: dict[Manager, FieldSet], own: Manager, fields: FieldSet) -> dict[Manager, FieldSet]:
@@ -116,12 +132,33 @@ def conflict_error(found: dict[Manager, FieldSet]) -> StatusError:
     return StatusError(409, "Conflict", message, {"causes": causes})
 
 
-def after_update(new: Any, old: Any, type_: ObjectType, manager: Manager, has_status: bool, now: float) -> list[Any]:
+def after_create(new: Any, type_: ObjectType, manager: Manager, has_status: bool, now: float) -> list[Any]:
+    """The one entry of a new object: who made it owns what it says, and what it got by default."""
+    nothing = types.to_plain(type(new)())
+    ours = _ownable(changed(nothing, types.to_plain(new), type_), "", has_status)
+    return entries_of({manager: ours}, (), manager, now)
+
+
+def after_update(
+    new: Any, old: Any, entries: Sequence[Any], type_: ObjectType, manager: Manager, has_status: bool, now: float
+) -> list[Any]:
     """The entries after a write that was no apply: the writer owns what it changed, and nobody else does."""
     before, after = types.to_plain(old), types.to_plain(new)
     ours = _ownable(changed(before, after, type_), manager.subresource, has_status)
-    everything = _ownable(fields_of(after, type_), "", False)
-    managers = {m: f.minus(ours).common(everything) if m != manager else f for m, f in managers_of(old, type_).items()}
+    everything = _ownable(fields_of(after, type_, whole=True), "", False)
+    known = managers_of(old, type_, entries)
+    managers = {m: f.minus(ours).common(everything) if m != manager else f for m, f in known.items()}
     if ours:
         managers[manager] = managers.get(manager, FieldSet()).common(everything).union(ours)
-    return entries_of(managers, old.metadata.managedFields, now)
+    return entries_of(managers, entries, manager, now)
+
+
+def given_entries(given: Sequence[Any] | None, stored: Sequence[Any] | None) -> Sequence[Any] | None:
+    """What a client that writes the entries themselves makes of them: its own when they can be read, none for a
+    single empty one, and the stored ones for anything else."""
+    if not given or given == stored:
+        return stored
+    if len(given) == 1 and not any((_manager(given[0]).name, given[0].operation, given[0].fieldsV1, given[0].time)):
+        return None
+    readable = all(e.operation in (_APPLY, _UPDATE) and e.fieldsType == "FieldsV1" and e.apiVersion for e in given)
+    return given if readable else stored

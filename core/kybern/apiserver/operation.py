@@ -24,6 +24,9 @@ class Operation:
     subresource: str = ""
     dry_run: bool = False
     field_manager: str = ""
+    """Who writes, for `managedFields`: as the client says, or else its program's name."""
+    named: bool = False
+    """The client said so itself, and expects to find itself there."""
     applied: bool = False
     """A server-side apply: the object comes with the managedFields it shall have."""
     warnings: list[str] = attrs.field(factory=list)

@@ -71,6 +71,7 @@ class APIServer:
         audit: Callable[[bytes], None] | None = None,
         max_reads: int = 400,
         max_writes: int = 200,
+        tracks_everybody: bool = False,
         bootstrap_objects: bool = True,
         housekeeping: bool = True,
     ) -> None:
@@ -85,7 +86,7 @@ class APIServer:
         self.backend = Backend(
             clock, self.resources, AdmissionChain(list(admission)), authorization, tuple(authentication.authenticators),
             {review.resource: review for review in reviews}, nodes or NoNodes(),
-            ServiceAllocation(service_cidr, _ports(node_port_range)),
+            ServiceAllocation(service_cidr, _ports(node_port_range)), tracks_everybody,
         )  # fmt: skip
         self.health = Health()
         self.metrics = Metrics(fairness := Fairness(max_reads, max_writes))

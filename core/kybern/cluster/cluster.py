@@ -30,7 +30,7 @@ from kybern.plugins import load as load_plugins
 
 if TYPE_CHECKING:
     from kybern.apiserver.server import APIServer
-    from kybern.client.interface import Client
+    from kybern.cluster.inprocess import InProcessClient
     from kybern.cluster.pki import PKI
     from kybern.node.agent import NodeAgent
     from kybern.node.usage import NodeUsage
@@ -53,7 +53,7 @@ class Cluster:
     """One cluster in this process and event loop. Use `running`, or `start` and `stop`."""
 
     server: APIServer
-    client: Client
+    client: InProcessClient
     """In process, as system:masters."""
     informers: Informers
     events: Events
@@ -231,6 +231,7 @@ class Cluster:
             routes=[*routes(self), *collect("kybern_routes", of=Route, start=start)],
             service_cidr=network.service_cidr,
             node_port_range=network.node_port_range,
+            tracks_everybody=self.config.api.track_all_writers,
         )
         self._progress("starting the API server")
         await self.server.start()
@@ -277,7 +278,7 @@ class Cluster:
 
         policies = self.plugins.collect("kybern_scheduling_policy", start=start)
         return Scheduler(
-            self.client,
+            self.client.as_component("kube-scheduler"),
             self.informers,
             self.clock,
             self.events.recorder("default-scheduler"),

@@ -87,14 +87,22 @@ def _told(write: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[A
 class InProcessClient(Client):
     """A client of the API server in this process."""
 
-    def __init__(self, server: Callable[[], APIServer], user: User = ADMIN) -> None:
-        """`server` is asked at each call, so that the client can be made before its server."""
+    def __init__(
+        self, server: Callable[[], APIServer], user: User = ADMIN, component: str = "kube-controller-manager"
+    ) -> None:
+        """`server` is asked at each call, so that the client can be made before its server. `component`: how its
+        writes are known in `managedFields`, when it does not say."""
         self._server = server
         self.user = user
+        self.component = component
 
     def as_user(self, user: User) -> InProcessClient:
         """The same server, as somebody else."""
-        return InProcessClient(self._server, user)
+        return InProcessClient(self._server, user, self.component)
+
+    def as_component(self, component: str) -> InProcessClient:
+        """The same server and user, under another name."""
+        return InProcessClient(self._server, self.user, component)
 
     def _begin(
         self, verb: str, kind: type[Any], namespace: str, name: str = "", subresource: str = "", **more: Any
@@ -111,7 +119,10 @@ class InProcessClient(Client):
         backend.authorization.require(
             Attributes(self.user, verb, True, about.group, about.version, about.plural, subresource, authorized, name)
         )
-        op = Operation(self.user, backend.clock.now(), namespace, name, subresource, **more)
+        named = bool(more.get("field_manager"))
+        if not named:
+            more["field_manager"] = self.component
+        op = Operation(self.user, backend.clock.now(), namespace, name, subresource, named=named, **more)
         return backend, resource, op
 
     async def get(self, kind: type[K], name: str, namespace: str = "", *, resource_version: str = "") -> K:
@@ -200,7 +211,6 @@ class InProcessClient(Client):
             def decode(plain: Any) -> Any:
                 return object_from(msgspec.json.encode(plain), resource.struct, "Warn", op.warnings)
 
-            op.field_manager = field_manager or self.user.name
             applied: K = (await apply(backend, resource, op, patch, decode, force=force)).object
             return applied
         change = patch_change(_PATCH_TYPES[type], msgspec.json.encode(patch), resource.struct, "Warn", op.warnings)

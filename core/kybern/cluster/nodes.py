@@ -73,7 +73,7 @@ def make_agent(cluster: Cluster, start: Start, nodes: list[NodeConfig]) -> NodeA
     used = {node.runtime: stores.select(offers, node.runtime, "nodes.runtime") for node in nodes}
     options = {name: cluster.options(offer.plugin) for name, offer in used.items()}
     return NodeAgent(
-        start.client,
+        cluster.client.as_component("kubelet"),
         start.informers,
         start.clock,
         start.events,

@@ -69,10 +69,6 @@ class FieldSet:
             children[first] = left
         return FieldSet(self.member, children)
 
-    def only(self, name: str) -> FieldSet:
-        """What lies at and below one node."""
-        return FieldSet(False, {name: self.children[name]} if name in self.children else {})
-
     def paths(self, prefix: str = "") -> Iterator[str]:
         """The members as upstream writes them in messages: `.spec.containers[name="c"].image`."""
         if self.member:

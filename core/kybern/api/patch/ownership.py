@@ -96,14 +96,15 @@ def _below(type_: ObjectType, name: str) -> ObjectType:
     return type_.field(name[2:]) if name.startswith("f:") else type_.element()
 
 
-def fields_of(value: Any, type_: ObjectType) -> FieldSet:
-    """Every field that is set; items of associative lists count themselves too."""
+def fields_of(value: Any, type_: ObjectType, *, whole: bool = False) -> FieldSet:
+    """Every field that is set; items of associative lists count themselves too, with `whole` so does everything
+    that has fields below it."""
     children = _children(value, type_)
     if not children:
         return FieldSet(member=True)
-    found = FieldSet()
+    found = FieldSet(member=whole)
     for name, below in children.items():
-        node = fields_of(below, _below(type_, name)) if name[0] != "v" else FieldSet()
+        node = fields_of(below, _below(type_, name), whole=whole) if name[0] != "v" else FieldSet()
         node.member = node.member or name[0] != "f"
         found.children[name] = node
     return found
@@ -115,14 +116,16 @@ def changed(old: Any, new: Any, type_: ObjectType) -> FieldSet:
         return FieldSet()
     before, after = _children(old, type_), _children(new, type_)
     if before is None or not after:
-        return fields_of(new, type_)
+        found = fields_of(new, type_, whole=True)
+        return FieldSet(not found.children, found.children)
     found = FieldSet()
     for name, value in after.items():
-        if name not in before:
-            node = fields_of(value, _below(type_, name)) if name[0] != "v" else FieldSet()
-            node.member = node.member or name[0] != "f"
+        if name[0] == "v":
+            node = FieldSet(name not in before)
+        elif name in before:
+            node = changed(before[name], value, _below(type_, name))
         else:
-            node = changed(before[name], value, _below(type_, name)) if name[0] != "v" else FieldSet()
+            node = fields_of(value, _below(type_, name), whole=True)
         if node:
             found.children[name] = node
     return found

@@ -78,18 +78,19 @@ class _Apply:
 
     def entries(self, managers: dict[Manager, FieldSet], old: Any) -> list[Any]:
         """managedFields of these managers."""
-        return managed.entries_of(managers, old.metadata.managedFields if old is not None else (), self._op.now)
+        before = old.metadata.managedFields if old is not None else ()
+        return managed.entries_of(managers, before, self.manager, self._op.now)
 
     def change(self, live: Any) -> Any:
         """The live object with the wanted fields; StatusError 409 when others own them and want something else."""
         plain = msgspec.json.decode(types.encode(live))
         managers = managed.managers_of(live, self._type)
-        others = FieldSet()
+        kept = self.fields
         for manager, fields in managers.items():
             if manager != self.manager:
-                others = others.union(fields)
+                kept = kept.union(fields)
         given_up = managers.get(self.manager, FieldSet()).minus(self.fields)
-        new = self._decode(removed(merged(plain, self._wanted, self._type), given_up, others, self._type))
+        new = self._decode(removed(merged(plain, self._wanted, self._type), given_up, kept, self._type))
         self._settle(managers, plain, new)
         managers[self.manager] = self.fields
         new.metadata.managedFields = self.entries(managers, live)

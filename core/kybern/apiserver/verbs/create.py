@@ -7,10 +7,12 @@ from typing import Any
 from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.api.field import Errors
+from kybern.api.patch.ownership import object_type
 from kybern.api.validation.metadata import validate_object_meta
 from kybern.apiserver import metadata as meta
 from kybern.apiserver.authorization import Attributes
 from kybern.apiserver.backend import Backend
+from kybern.apiserver.managed import Manager, after_create
 from kybern.apiserver.operation import Operation, Written
 from kybern.apiserver.resource import Resource
 from kybern.store.interface import CompareFailed
@@ -33,14 +35,24 @@ async def create(backend: Backend, resource: Resource, op: Operation, obj: Any) 
         metadata.name = meta.generate_name(metadata.generateName)
     op.name = metadata.name or ""
     kind.default(obj)
+    tracked = not op.applied and (op.named or backend.tracks_everybody)
+    entries = _first_entries(resource, op, obj) if tracked else None
     stored = resource.to_storage(obj)
     await backend.admission.mutate("CREATE", resource.storage, op, stored, None)
     prepare(resource, op, stored)
+    if tracked:
+        stored.metadata.managedFields = entries
     await backend.admission.validate("CREATE", resource.storage, op, stored, None)
     with backend.services.reserved(resource, stored, None, op.dry_run):
         if op.dry_run:
             return _pretend(resource, op, stored)
         return await _commit(resource, op, stored, generated)
+
+
+def _first_entries(resource: Resource, op: Operation, obj: Any) -> list[Any]:
+    type_ = object_type(types.definition_of(type(obj)).name)
+    manager = Manager(op.field_manager or op.user.name, "Update", resource.kind.api_version)
+    return after_create(obj, type_, manager, "status" in resource.subresources, op.now)
 
 
 def require_create(backend: Backend, resource: Resource, op: Operation) -> None:

@@ -5,16 +5,18 @@ All of it again when somebody else was faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
 from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.api.field import Errors
+from kybern.api.patch.ownership import object_type
 from kybern.api.validation.metadata import validate_object_meta_update
 from kybern.apiserver import metadata as meta
 from kybern.apiserver.backend import Backend
+from kybern.apiserver.managed import Manager, after_update, given_entries
 from kybern.apiserver.operation import Operation, Written
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.verbs.create import create, require_create
@@ -132,11 +134,12 @@ async def _update_once(backend: Backend, resource: Resource, op: Operation, item
     stored = resource.to_storage(new)
     if op.subresource == "status":
         stored = _only_status(stored, old)
+    entries = given_entries(None if op.subresource else stored.metadata.managedFields, old.metadata.managedFields)
     meta.carry_over(kind, stored.metadata, old.metadata, applied=op.applied)
     await backend.admission.mutate("UPDATE", kind, op, stored, old)
     prepare(resource, op, stored, old)
-    if old.metadata.managedFields and not op.applied:
-        _track(resource, op, stored, old)
+    if not op.applied:
+        stored.metadata.managedFields = _tracked(resource, op, stored, old, entries) if entries else None
     if _finished_deleting(stored, old):
         return await _remove(backend, resource, op, item, stored)
     await backend.admission.validate("UPDATE", kind, op, stored, old)
@@ -148,15 +151,11 @@ async def _update_once(backend: Backend, resource: Resource, op: Operation, item
     return Written(resource.object(written), resource.json(written))
 
 
-def _track(resource: Resource, op: Operation, new: Any, old: Any) -> None:
-    """Note who changed which fields of an object that somebody has applied."""
-    from kybern.api.patch.ownership import object_type
-    from kybern.apiserver.managed import Manager, after_update
-
+def _tracked(resource: Resource, op: Operation, new: Any, old: Any, entries: Sequence[Any]) -> list[Any] | None:
+    """The entries about an object's fields, with what this write changes."""
     type_ = object_type(types.definition_of(type(new)).name)
     manager = Manager(op.field_manager or op.user.name, "Update", resource.kind.api_version, op.subresource)
-    has_status = "status" in resource.subresources
-    new.metadata.managedFields = after_update(new, old, type_, manager, has_status, op.now) or None
+    return after_update(new, old, entries, type_, manager, "status" in resource.subresources, op.now) or None
 
 
 def _only_status(new: Any, old: Any) -> Any:
