@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from kybern.api import types
 from kybern.api.apps import Deployment, ReplicaSet, StatefulSet
 from kybern.api.autoscaling import HorizontalPodAutoscaler
-from kybern.api.core import ConfigMap, Namespace, Node, Pod, ReplicationController, Service
-from kybern.cluster.cluster import Cluster
+from kybern.api.core import ConfigMap, Event, Namespace, Node, Pod, ReplicationController, Service
+from kybern.clock import VirtualClock
+from kybern.cluster.cluster import Cluster, running
+from kybern.config import Config
 
 pytestmark = pytest.mark.anyio
 
@@ -238,6 +241,26 @@ async def test_a_made_up_metric_that_means_nothing_is_told_with_its_place(kybern
         "GET", "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/length"
     )
     assert code == 500 and "ConfigMap default/m: length: 'long' is not known" in json.loads(body)["message"]
+
+
+async def test_without_metrics_apis_it_is_told_which_one_is_missing(kybern_config: Config) -> None:
+    metrics = [cpu(), {"type": "Object", "object": {
+        "metric": {"name": "rps"}, "describedObject": {"apiVersion": "v1", "kind": "Service", "name": "kubernetes"},
+        "target": {"type": "Value", "value": "1"}}},
+        {"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "Value", "value": "1"}}},
+    ]  # fmt: skip
+    config = attrs.evolve(kybern_config, plugins=attrs.evolve(kybern_config.plugins, disable=["metrics"]))
+    async with running(config, clock=VirtualClock(1_767_225_600.0)) as cluster:
+        await make(cluster, Deployment, workload())
+        await make(cluster, HorizontalPodAutoscaler, autoscaler(*metrics))
+        await cluster.clock.advance(2)
+        told = {event.message.rpartition(" metrics API: ")[2] for event in (await cluster.client.list(Event)).items
+                if event.reason.startswith("FailedGet")}  # fmt: skip
+    assert told == {
+        "the server could not find the requested resource (get pods.metrics.k8s.io)",
+        "no custom metrics API (custom.metrics.k8s.io) registered",
+        "the server could not find the requested resource (get queue.external.metrics.k8s.io)",
+    }
 
 
 async def test_metrics_of_pods_and_nodes(kybern_cluster: Cluster) -> None:

@@ -51,11 +51,21 @@ async def _items(client: Client, path: str, api: str, **query: str) -> list[dict
     code, body = await client.raw("GET", f"{path}?{asked}" if asked else path)
     answer = _decoded(body)
     if code >= 400:
-        raise MetricError(f"unable to fetch metrics from {api} metrics API: {answer.get('message') or code}")
+        nobody = code == 404 and answer.get("kind") != "Status"
+        told = _absent(path, api) if nobody else answer.get("message")
+        raise MetricError(f"unable to fetch metrics from {api} metrics API: {told or code}")
     items: list[dict[str, Any]] = answer.get("items") or []
     if not items:
         raise MetricError(f"no metrics returned from {api} metrics API")
     return items
+
+
+def _absent(path: str, api: str) -> str:
+    """What upstream says when nobody serves the API, which answers with no Status."""
+    if api == "custom":
+        return "no custom metrics API (custom.metrics.k8s.io) registered"
+    group, name = path.split("/")[2], path.rpartition("/")[2]
+    return f"the server could not find the requested resource (get {name}.{group})"
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
