@@ -234,13 +234,111 @@ def finished(type_: str) -> list[dict[str, Any]]:
     return [{"type": type_, "status": "True"}]
 
 
-def test_a_finished_job_stays_finished():
-    old = stored(JOB, job())
-    done, problems = update(JOB, old, {"status": {"conditions": finished("Failed"), "failed": 1}}, "status")
+ENDED = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:01:00Z"}
+COMPLETE = {**ENDED, "conditions": [*finished("SuccessCriteriaMet"), *finished("Complete")]}
+FAILED = {"startTime": "2026-01-01T00:00:00Z", "conditions": [*finished("FailureTarget"), *finished("Failed")]}
+BY_INDEX = {**INDEXED, "backoffLimitPerIndex": 1}
+STATUSES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[str]]] = [
+    ({}, {}, COMPLETE, []),
+    ({}, {}, FAILED, []),
+    ({}, {"failed": 2}, {"failed": 1}, ["failed: Invalid value: 1: cannot decrease the failed counter"]),
+    ({}, {"succeeded": 2}, {"succeeded": 1}, ["succeeded: Invalid value: 1: cannot decrease the succeeded counter"]),
+    ({**INDEXED, "parallelism": 3}, {"succeeded": 2}, {"succeeded": 1}, []),
+    ({}, {}, {"active": 1, "ready": 2}, ["ready: Invalid value: 2: cannot set more ready pods than active"]),
+    ({}, {}, {"active": -1}, ["active: Invalid value: -1: must be greater than or equal to 0"]),
+    ({}, FAILED, {"startTime": FAILED["startTime"]},
+     ["conditions: Invalid value: cannot disable the terminal Failed=True condition",
+      "conditions: Invalid value: cannot disable the terminal FailureTarget=True condition"]),
+    ({}, {}, {**FAILED, "conditions": finished("Failed")},
+     ["conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition"]),
+    ({}, {}, {**COMPLETE, "conditions": finished("Complete")},
+     ["conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition"]),
+    ({}, {}, {**COMPLETE, "conditions": [*COMPLETE["conditions"], *FAILED["conditions"]]},
+     ["conditions: Invalid value: cannot set Complete=True and Failed=true conditions",
+      "conditions: Invalid value: cannot set Complete=True and FailureTarget=true conditions",
+      "conditions: Invalid value: cannot set SuccessCriteriaMet=True and Failed=true conditions",
+      "conditions: Invalid value: cannot set SuccessCriteriaMet=True and FailureTarget=true conditions"]),
+    ({}, {}, {"conditions": COMPLETE["conditions"]},
+     ["startTime: Required value: startTime is required for finished job",
+      "completionTime: Required value: completionTime is required for Complete jobs"]),
+    ({"suspend": True, "completions": 0}, {}, {**COMPLETE, "startTime": None}, []),
+    ({}, {}, {**COMPLETE, "active": 1, "terminating": 2},
+     ["active: Invalid value: 1: active>0 is invalid for finished job",
+      "terminating: Invalid value: 2: terminating>0 is invalid for finished job"]),
+    ({}, {}, {**COMPLETE, "uncountedTerminatedPods": {"failed": ["a"]}},
+     ['uncountedTerminatedPods: Invalid value: {"failed":["a"]}: must be empty for finished job']),
+    ({}, {}, {"uncountedTerminatedPods": {"succeeded": ["a", ""], "failed": ["a"]}},
+     ['uncountedTerminatedPods.succeeded[1]: Invalid value: "": must not be empty',
+      'uncountedTerminatedPods.failed[0]: Duplicate value: "a"']),
+    ({}, {}, ENDED, ['completionTime: Invalid value: "2026-01-01T00:01:00Z": '
+                     "cannot set completionTime when there is no Complete=True condition"]),
+    ({}, {}, {**COMPLETE, "completionTime": "2025-12-31T23:59:59Z"},
+     ['completionTime: Invalid value: "2025-12-31T23:59:59Z": must be equal to or after `startTime`']),
+    ({}, COMPLETE, {**COMPLETE, "completionTime": "2026-01-01T00:02:00Z"},
+     ['completionTime: Invalid value: "2026-01-01T00:02:00Z": field is immutable']),
+    ({}, {"startTime": "2026-01-01T00:00:00Z"}, {},
+     ["startTime: Required value: startTime cannot be removed for unsuspended job"]),
+    ({"suspend": True}, {"startTime": "2026-01-01T00:00:00Z"}, {}, []),
+    ({}, {"startTime": "2026-01-01T00:00:00Z", "conditions": finished("Suspended")},
+     {"startTime": "2026-01-01T00:09:00Z", "conditions": [{"type": "Suspended", "status": "False"}]}, []),
+    ({}, {}, {"completedIndexes": "0"},
+     ['completedIndexes: Invalid value: "0": cannot set non-empty completedIndexes when non-indexed completion mode']),
+    (INDEXED, {}, {"completedIndexes": "0,3"},
+     ['completedIndexes: Invalid value: "0,3": error parsing completedIndexes: too large index: "3"']),
+    (INDEXED, {}, {"failedIndexes": ""},
+     ['failedIndexes: Invalid value: "": cannot set non-null failedIndexes when backoffLimitPerIndex is null']),
+    (BY_INDEX, {}, {"completedIndexes": "0-1", "failedIndexes": "1,2"},
+     ['failedIndexes: Invalid value: "1,2": failedIndexes and completedIndexes overlap at index: 1']),
+    (INDEXED, COMPLETE, {**COMPLETE, "conditions": finished("Complete")},
+     ["conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+      "conditions: Invalid value: cannot disable the SuccessCriteriaMet=True condition"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "before", "after", "expected"), STATUSES)
+def test_a_status_tells_no_nonsense_and_takes_nothing_final_back(spec, before, after, expected):
+    old, problems = update(JOB, stored(JOB, job(**spec)), {"status": before}, "status")
     assert problems == []
-    assert update(JOB, done, {"status.conditions": []}, "status")[1] == [
-        'status.conditions: Invalid value: "": cannot disable the terminal Failed=True condition'
-    ]
+    assert update(JOB, old, {"status": after}, "status")[1] == [f"status.{text}" for text in expected]
+
+
+RESTING = {"conditions": finished("Suspended"), "startTime": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("suspend", "status", "may_change"),
+    [
+        (True, {}, True),
+        (True, RESTING, True),
+        (True, {**RESTING, "active": 1}, False),
+        (True, {"startTime": "2026-01-01T00:00:00Z"}, False),
+        (False, RESTING, False),
+    ],
+)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec.template.spec.containers.0.resources": {"requests": {"cpu": "2"}}},
+        {"spec.template.spec.nodeSelector": {"a": "b"}},
+    ],
+)
+def test_a_job_that_rests_may_change_what_its_pods_need(suspend, status, may_change, change):
+    old, problems = update(JOB, stored(JOB, job(suspend=suspend)), {"status": status}, "status")
+    assert problems == []
+    fields = [text.partition(":")[0] for text in update(JOB, old, change)[1]]
+    assert fields == ([] if may_change else ["spec.template"])
+
+
+def test_an_alpha_field_is_dropped():
+    found = stored(JOB, job(scheduling={"schedulingPolicy": {"basic": {}}}))
+    assert found.spec.scheduling is None
+
+
+def test_too_many_indexes_to_keep_track_of_are_warned_of():
+    found = stored(JOB, job(completionMode="Indexed", completions=100_001, parallelism=10_001))
+    assert JOB.warn(found, None)[0].startswith("spec: In Indexed Jobs with a number of completions higher than 10^5")
+    found.spec.parallelism = 10_000
+    assert JOB.warn(found, None) == []
 
 
 START = {"status.startTime": format_time(NOW - 100)}

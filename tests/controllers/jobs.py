@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api.batch import Job
+from kybern.api.batch import Job, JobCondition
 from kybern.api.core import (
     ContainerState,
     ContainerStateTerminated,
@@ -93,3 +93,16 @@ async def place(world: World, pod: Any) -> None:
 async def patch_spec(world: World, **spec: Any) -> None:
     await world.client.patch(Job, "work", "default", {"spec": spec})
     await world.settle(0.5)
+
+
+async def end_job(world: World, job: Any, type: str = "Complete") -> None:
+    """Say that the Job is over, as its controller says it."""
+    now = format_time(world.clock.now())
+    before = "SuccessCriteriaMet" if type == "Complete" else "FailureTarget"
+
+    def change(job: Any) -> None:
+        job.status.startTime = job.status.startTime or job.metadata.creationTimestamp
+        job.status.completionTime = now if type == "Complete" else None
+        job.status.conditions = [JobCondition(type=t, status="True", lastTransitionTime=now) for t in (before, type)]
+
+    await world.set_status(job, change)

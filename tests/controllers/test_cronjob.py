@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kybern.api import types
-from kybern.api.batch import CronJob, Job, JobCondition
+from kybern.api.batch import CronJob, Job
 from kybern.api.errors import StatusError
-from kybern.api.time import format_time
 from kybern.testing.world import World
 from kybern_controllers_workloads.cronjob import SCHEDULED, CronJobController
 from tests.controllers.chaos import ChaoticWorld
+from tests.controllers.jobs import end_job
 
 pytestmark = pytest.mark.anyio
 
@@ -44,14 +44,7 @@ def times(world: World) -> list[str]:
 
 
 async def finish(world: World, job: Any, type: str = "Complete") -> None:
-    now = format_time(world.clock.now())
-
-    def change(job: Any) -> None:
-        job.status.startTime = job.metadata.creationTimestamp
-        job.status.completionTime = now if type == "Complete" else None
-        job.status.conditions = [JobCondition(type=type, status="True", lastTransitionTime=now)]
-
-    await world.set_status(job, change)
+    await end_job(world, job, type)
     await world.settle(0.1)
 
 
@@ -162,7 +155,7 @@ async def test_old_jobs_are_cleared_away(world: World) -> None:
         for hour in range(6):
             await world.settle(3600)
             await finish(world, world.all(Job)[-1], "Failed" if hour % 2 else "Complete")
-        ends = [(job.metadata.annotations[SCHEDULED][11:13], job.status.conditions[0].type) for job in world.all(Job)]
+        ends = [(job.metadata.annotations[SCHEDULED][11:13], job.status.conditions[-1].type) for job in world.all(Job)]
         assert ends == [("03", "Complete"), ("05", "Complete"), ("06", "Failed")]
 
 
@@ -218,7 +211,7 @@ async def test_a_job_that_vanishes_is_no_longer_active(world: World) -> None:
     async with world.running(CronJobController()):
         await world.settle(3600)
         name = world.all(Job)[0].metadata.name
-        await world.client.delete(Job, name, "default")
+        await world.client.delete(Job, name, "default", propagation="Background")
         await world.settle(1)
         assert not status(world).active
         assert f"Normal MissingJob Active job went missing: {name}" in world.events()

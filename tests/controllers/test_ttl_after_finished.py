@@ -7,19 +7,17 @@ from typing import Any
 import pytest
 
 from kybern.api import types
-from kybern.api.batch import Job, JobCondition
+from kybern.api.batch import Job
 from kybern.api.errors import StatusError
-from kybern.api.time import format_time
 from kybern.testing.world import World
 from kybern_controllers_workloads.ttl_after_finished import TTLAfterFinishedController
-from tests.controllers.jobs import job
+from tests.controllers.jobs import end_job, job
 
 pytestmark = pytest.mark.anyio
 
 
 async def finish(world: World, type: str = "Complete") -> None:
-    condition = JobCondition(type=type, status="True", lastTransitionTime=format_time(world.clock.now()))
-    await world.set_status(world.all(Job)[0], lambda job: setattr(job.status, "conditions", [condition]))
+    await end_job(world, world.all(Job)[0], type)
     await world.settle()
 
 

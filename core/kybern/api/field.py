@@ -91,6 +91,10 @@ class Errors(list[FieldError]):
         """The value is malformed or out of range (FieldValueInvalid)."""
         self._add("FieldValueInvalid", path, f"Invalid value: {go_value(value)}", detail)
 
+    def invalid_as_a_whole(self, path: Path | str, detail: str) -> None:
+        """Invalid, and no single value is to blame (FieldValueInvalid)."""
+        self._add("FieldValueInvalid", path, "Invalid value", detail)
+
     def type_invalid(self, path: Path | str, value: Any, detail: str) -> None:
         """The value is of the wrong type (FieldValueTypeInvalid)."""
         self._add("FieldValueTypeInvalid", path, f"Invalid value: {go_value(value)}", detail)

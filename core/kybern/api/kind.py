@@ -110,6 +110,9 @@ class Kind:
     """(new, old): whether `metadata.generation` grows. None: this kind has no generation."""
     warn: Callable[[Any, Any | None], Sequence[str]] | None = None
     """(new, old or None): texts for Warning headers (deprecated fields, suspicious values)."""
+    orphans: str | None = None
+    """Not None: deleted without a word about what it owns, it leaves that behind, as before there was garbage
+    collection. The text, if any, warns of it."""
     name_errors: Callable[[str, bool], list[str]] | None = None
     """(name, is_prefix): what is wrong with a name; None: the DNS subdomain rule."""
     selectable: Mapping[str, Callable[[Any], str]] = attrs.field(factory=dict)

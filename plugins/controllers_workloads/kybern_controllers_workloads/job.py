@@ -271,7 +271,8 @@ class JobController(Controller):
         """Everything but the counts; the reason of the Event that this is worth."""
         status.active = done.active or None
         status.ready, status.terminating = done.ready, done.terminating
-        if not status.startTime and not view.suspended:
+        never_began = view.suspended and (outcome is None or view.completions == 0)
+        if not status.startTime and not never_began:
             status.startTime = format_time(view.now)
         if outcome is not None:
             job_status.note_outcome(status, outcome, view.now)

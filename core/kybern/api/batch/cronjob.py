@@ -6,11 +6,10 @@ from typing import Any
 
 from kybern.api.batch import schedule
 from kybern.api.batch.job import default_failure_policy
-from kybern.api.batch.jobspec import validate_job_spec
+from kybern.api.batch.jobspec import validate_job_spec, warnings_of_job_spec
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
-from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource
 from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
@@ -104,8 +103,8 @@ def warn(new: Any, old: Any | None) -> list[str]:
             "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
             f"a DNS label is recommended: [{' '.join(faults)}]"
         )
-    before = old.spec.jobTemplate.spec.template if old is not None else None
-    return found + template_warnings(new.spec.jobTemplate.spec.template, JOB.child("template"), before)
+    before = old.spec.jobTemplate.spec if old is not None else None
+    return found + warnings_of_job_spec(new.spec.jobTemplate.spec, JOB, before)
 
 
 def row(obj: Any, now: float) -> list[Any]:

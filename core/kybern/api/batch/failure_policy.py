@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api.field import Errors, FieldError, Path
+from kybern.api.field import Errors, Path
 from kybern.api.validation import names
 
-__all__ = ["validate_failure_policy", "validate_success_policy"]
+__all__ = ["count_indexes", "validate_failure_policy", "validate_success_policy"]
 
 ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 OPERATORS = ("In", "NotIn")
@@ -26,11 +26,6 @@ def _chosen(errors: Errors, path: Path, value: str | None, values: tuple[str, ..
         errors.required(path, _valid_values(values))
     elif value not in values:
         errors.not_supported(path, value, values)
-
-
-def _invalid(errors: Errors, path: Path, text: str) -> None:
-    """An Invalid error that shows no value, because the whole rule is what is wrong."""
-    errors.append(FieldError("FieldValueInvalid", str(path), f"Invalid value: {text}"))
 
 
 def validate_failure_policy(errors: Errors, path: Path, spec: Any) -> None:
@@ -57,9 +52,9 @@ def _validate_rule(errors: Errors, path: Path, rule: Any, spec: Any) -> None:
         for i, pattern in enumerate(conditions):
             _validate_pattern(errors, path.child("onPodConditions").index(i), pattern)
     if codes is not None and conditions:
-        _invalid(errors, path, "specifying both OnExitCodes and OnPodConditions is not supported")
+        errors.invalid_as_a_whole(path, "specifying both OnExitCodes and OnPodConditions is not supported")
     if codes is None and not conditions:
-        _invalid(errors, path, "specifying one of OnExitCodes and OnPodConditions is required")
+        errors.invalid_as_a_whole(path, "specifying one of OnExitCodes and OnPodConditions is required")
 
 
 def _validate_codes(errors: Errors, path: Path, codes: Any, pod: Any) -> None:

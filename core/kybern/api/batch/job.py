@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from kybern.api import batch, meta
-from kybern.api.batch.jobspec import validate_job_spec, validate_job_spec_update
+from kybern.api.batch.jobspec import validate_job_spec, validate_job_spec_update, warnings_of_job_spec
+from kybern.api.batch.jobstatus import has_condition, validate_status_update
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.defaults import default_template
 from kybern.api.core.podspec.table import CONTAINERS, IMAGES, containers_and_images
-from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource, WriteContext
 from kybern.api.lifecycle import spec_changed
@@ -26,6 +26,10 @@ OLD_UID_LABEL = "controller-uid"
 OLD_NAME_LABEL = "job-name"
 BACKOFF_LIMIT = 6
 NO_LIMIT = 2**31 - 1
+ORPHANS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them "
+    "or set propagationPolicy=Orphan to suppress this warning"
+)
 
 
 def default(obj: Any) -> None:
@@ -57,6 +61,7 @@ def default_failure_policy(spec: Any) -> None:
 def prepare_create(obj: Any, context: WriteContext) -> None:
     """Nothing runs yet; the selector is made from the Job's uid, unless its author takes care of it."""
     obj.status = batch.JobStatus()
+    obj.spec.scheduling = None  # alpha: nobody would heed it
     if not obj.spec.manualSelector:
         _generate_selector(obj)
     if not obj.metadata.labels and obj.spec.template.metadata.labels:
@@ -87,6 +92,7 @@ def prepare_update(new: Any, old: Any, context: WriteContext) -> None:
         new.spec = old.spec
         return
     new.status = old.status
+    new.spec.scheduling = old.spec.scheduling
     if not new.spec.manualSelector and new.spec.selector is None:
         new.spec.selector = old.spec.selector
 
@@ -131,24 +137,6 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
     validate_job_spec_update(errors, SPEC, new, old)
 
 
-def validate_status_update(new: Any, old: Any, errors: Errors) -> None:
-    """Counts are sound, and a finished Job stays finished."""
-    path = Path("status")
-    workload.not_negative(errors, path, new.status, "active", "succeeded", "failed", "ready", "terminating")
-    for type_ in ("Complete", "Failed"):
-        if _has(old, type_) and not _has(new, type_):
-            errors.invalid(path.child("conditions"), "", f"cannot disable the terminal {type_}=True condition")
-    if _has(new, "Complete") and _has(new, "Failed"):
-        errors.invalid(path.child("conditions"), "", "cannot set Complete=True and Failed=True conditions")
-    if new.status.completionTime and not _has(new, "Complete"):
-        text = "cannot set completionTime when there is no Complete=True condition"
-        errors.invalid(path.child("completionTime"), new.status.completionTime, text)
-
-
-def _has(obj: Any, condition: str) -> bool:
-    return any(c.type == condition and c.status == "True" for c in obj.status.conditions or ())
-
-
 def warn(new: Any, old: Any | None) -> list[str]:
     """Warnings about the name and the template."""
     found = []
@@ -161,7 +149,7 @@ def warn(new: Any, old: Any | None) -> list[str]:
             "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
             f"a DNS label is recommended: [{' '.join(faults)}]"
         )
-    return found + template_warnings(new.spec.template, TEMPLATE, old.spec.template if old is not None else None)
+    return found + warnings_of_job_spec(new.spec, SPEC, old.spec if old is not None else None)
 
 
 def row(obj: Any, now: float) -> list[Any]:
@@ -178,14 +166,15 @@ def row(obj: Any, now: float) -> list[Any]:
 
 
 def _status_text(obj: Any) -> str:
-    if _has(obj, "Complete"):
+    if has_condition(obj, "Complete"):
         return "Complete"
-    if _has(obj, "Failed"):
+    if has_condition(obj, "Failed"):
         return "Failed"
     if obj.metadata.deletionTimestamp:
         return "Terminating"
     return next(
-        (type_ for type_ in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if _has(obj, type_)), "Running"
+        (type_ for type_ in ("Suspended", "FailureTarget", "SuccessCriteriaMet") if has_condition(obj, type_)),
+        "Running",
     )
 
 
@@ -217,6 +206,7 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
+    orphans=ORPHANS,
     spec_changed=spec_changed,
     warn=warn,
     selectable={"status.successful": lambda obj: str(obj.status.succeeded or 0)},

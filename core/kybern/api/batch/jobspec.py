@@ -6,16 +6,22 @@ from typing import Any
 
 from kybern.api import types
 from kybern.api.batch.failure_policy import validate_failure_policy, validate_success_policy
+from kybern.api.batch.jobstatus import has_condition
 from kybern.api.core.podspec import workload
 from kybern.api.core.podspec.template import validate_template
+from kybern.api.core.podspec.warnings import template_warnings
 from kybern.api.field import Errors, Path
 from kybern.api.validation import names
 
-__all__ = ["validate_job_spec", "validate_job_spec_update"]
+__all__ = ["validate_job_spec", "validate_job_spec_update", "warnings_of_job_spec"]
 
 MODES = ("NonIndexed", "Indexed")
 REPLACEMENTS = ("Failed", "TerminatingOrFailed")
 MANY = 100_000
+TOO_MANY_TO_TRACK = (
+    "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, "
+    "Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+)
 NEEDS_INDEXED = "requires indexed completion mode"
 ONLY_NEVER = 'only "Never" is supported when podFailurePolicy is specified'
 
@@ -106,11 +112,17 @@ def validate_job_spec_update(errors: Errors, path: Path, new: Any, old: Any) -> 
     _validate_completions(errors, path.child("completions"), ours, theirs)
     workload.validate_immutable(errors, path.child("selector"), ours.selector, theirs.selector)
     template = theirs.template
-    if theirs.suspend and not old.status.startTime:
+    if _rests(old):
         template = _with_directives(theirs.template, ours.template)
     workload.validate_immutable(errors, path.child("template"), ours.template, template)
     for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
         workload.validate_immutable(errors, path.child(field), getattr(ours, field), getattr(theirs, field))
+
+
+def _rests(job: Any) -> bool:
+    """Suspended, and no pod of it is left: what the next pods look like may change (KEP-2926, KEP-5440)."""
+    never_began = not job.status.startTime
+    return bool(job.spec.suspend and not job.status.active and (never_began or has_condition(job, "Suspended")))
 
 
 def _validate_completions(errors: Errors, path: Path, new: Any, old: Any) -> None:
@@ -125,7 +137,7 @@ def _validate_completions(errors: Errors, path: Path, new: Any, old: Any) -> Non
 
 
 def _with_directives(old: Any, new: Any) -> Any:
-    """The old template with what of the new one may change before the Job starts (KEP-2926)."""
+    """The old template with what of the new one may change while the Job rests."""
     allowed = types.copy(old)
     allowed.metadata.labels, allowed.metadata.annotations = new.metadata.labels, new.metadata.annotations
     for field in ("nodeSelector", "tolerations", "schedulingGates"):
@@ -140,6 +152,16 @@ def _with_directives(old: Any, new: Any) -> Any:
         before.nodeAffinity = None
         if before.podAffinity is None and before.podAntiAffinity is None:
             allowed.spec.affinity = None
-    for mine, theirs in zip(allowed.spec.containers or (), new.spec.containers or (), strict=False):
-        mine.resources = theirs.resources
+    for field in ("containers", "initContainers"):
+        pairs = zip(getattr(allowed.spec, field) or (), getattr(new.spec, field) or (), strict=False)
+        for mine, theirs in pairs:
+            mine.resources = theirs.resources
     return allowed
+
+
+def warnings_of_job_spec(spec: Any, path: Path, old: Any | None) -> list[str]:
+    """What is allowed and unwise about a Job to be."""
+    found = []
+    if spec.completionMode == "Indexed" and (spec.completions or 0) > MANY and (spec.parallelism or 0) > MANY // 10:
+        found.append(f"{path}: {TOO_MANY_TO_TRACK}")
+    return found + template_warnings(spec.template, path.child("template"), old.template if old is not None else None)

@@ -62,5 +62,6 @@ KIND = Kind(
     validate=validate,
     name_errors=name_errors,
     row=row,
+    orphans="",
     **replicas.kept("ReplicationController"),
 )

@@ -53,6 +53,9 @@ class DeleteOptions:
 async def delete(backend: Backend, resource: Resource, op: Operation, options: DeleteOptions) -> Written:
     """Delete an object, or mark it for those who must finish first."""
     options.check()
+    warning = resource.kind.orphans
+    if warning and warning not in op.warnings and options.propagation is None and options.orphan is None:
+        op.warnings.append(warning)
     for left in reversed(range(_TRIES)):
         item = resource.item(op.namespace, op.name)
         check_preconditions(resource, op, options, item)
@@ -90,7 +93,7 @@ async def _delete_once(
 ) -> Written:
     kind, old = resource.storage, item.object
     grace = 0 if kind.no_grace else _grace(old, options)
-    finalizers = _finalizers(old.metadata.finalizers or [], options)
+    finalizers = _finalizers(old.metadata.finalizers or [], options, kind.orphans is not None)
     if _holds(old, kind.no_grace, grace, finalizers):
         marked = types.copy(old)
         if not _mark(marked, kind.no_grace, grace, finalizers, op.now):
@@ -121,11 +124,13 @@ def _grace(pod: Any, options: DeleteOptions) -> int:
     return wanted if wanted >= 0 else 1
 
 
-def _finalizers(finalizers: Sequence[str], options: DeleteOptions) -> list[str]:
-    """The object's finalizers with the ones that the wanted propagation needs."""
+def _finalizers(finalizers: Sequence[str], options: DeleteOptions, orphans: bool) -> list[str]:
+    """The object's finalizers with the ones that the wanted propagation needs. `orphans`: what it is by default."""
     propagation = options.propagation
     if propagation is None and options.orphan is not None:
         propagation = "Orphan" if options.orphan else "Background"
+    if propagation is None and orphans and _FOREGROUND not in finalizers:
+        propagation = "Orphan"
     if propagation is None:
         return list(finalizers)
     kept = [f for f in finalizers if f not in (_ORPHAN, _FOREGROUND)]
