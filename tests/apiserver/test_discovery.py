@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kybern.apiserver.protobuf.wire import fields
 from tests.apiserver.conftest import Api
 
 pytestmark = pytest.mark.anyio
@@ -133,3 +134,27 @@ async def test_openapi_documents_are_cached_and_compressed(api: Api) -> None:
     assert (known.code, b"v1.37.0+kybern" in known.body) == (200, True)
     assert (await api.ask("GET", "/openapi/v2", Accept="application/yaml")).code == 406
     assert (await api.ask("POST", "/openapi/v2")).code == 405
+
+
+def parts(message: bytes, number: int) -> list[Any]:
+    """The values of one field of a protobuf message."""
+    return [value for field, value in fields(message) if field == number]
+
+
+async def test_the_older_document_in_protobuf_has_definitions_and_what_patches_take(api: Api) -> None:
+    answer = await api.ask("GET", "/openapi/v2", Accept="application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+    [paths], [definitions] = parts(answer.body, 8), parts(answer.body, 9)
+    named = {parts(d, 1)[0].decode(): parts(d, 2)[0] for d in parts(definitions, 1)}
+    plain = (await api.get("/openapi/v2"))["definitions"]
+    assert named.keys() == plain.keys()
+    pod = named["io.k8s.api.core.v1.Pod"]
+    properties = {parts(p, 1)[0].decode(): parts(p, 2)[0] for p in parts(parts(pod, 25)[0], 1)}
+    assert properties.keys() == plain["io.k8s.api.core.v1.Pod"]["properties"].keys()
+    assert parts(properties["spec"], 1) == [b"#/definitions/io.k8s.api.core.v1.PodSpec"]
+    assert parts(pod, 4) == [plain["io.k8s.api.core.v1.Pod"]["description"].encode()]
+    extension = next(e for e in parts(pod, 31) if parts(e, 1) == [b"x-kubernetes-group-version-kind"])
+    assert json.loads(parts(parts(extension, 2)[0], 2)[0]) == [{"group": "", "kind": "Pod", "version": "v1"}]
+    one = next(p for p in parts(paths, 2) if parts(p, 1) == [b"/api/v1/namespaces/{namespace}/pods/{name}"])
+    patch = parts(parts(one, 2)[0], 8)[0]
+    queries = [parts(parts(parts(p, 1)[0], 2)[0], 3)[0] for p in parts(patch, 8)]
+    assert b"fieldValidation" in {parts(q, 4)[0] for q in queries}

@@ -68,7 +68,7 @@ class OpenAPI:
         if kinds is None:
             raise StatusError.no_such_path()
         digest = self._digest(path, kinds)
-        response = await self._document(request, path, digest, lambda: _document_v3(kinds))
+        response = await self._document(request, path, digest, lambda: _json_v3(kinds))
         if request.query.get("hash") == [digest]:
             # The hash is part of the address, so the document behind it never changes.
             headers = dict(response.headers or {}) | {
@@ -80,21 +80,24 @@ class OpenAPI:
 
     async def _v2(self, request: Request) -> Answer:
         accept = request.headers.get("Accept", "")
+        kinds = [resource.kind for resource in self._resources if _is_described(resource.kind)]
         if accept.startswith(_PROTOBUF_V2):
-            return Response(200, _protobuf_v2(), f"{_PROTOBUF_V2}.v1.0+protobuf")
+            digest, make = self._digest("v2 protobuf", kinds), lambda: _protobuf_v2(kinds)
+            response = await self._document(request, "v2 protobuf", digest, make)
+            response.content_type = f"{_PROTOBUF_V2}.v1.0+protobuf"
+            return response
         if accept and not any(known in accept for known in ("json", "*/*")):
             raise StatusError(406, "NotAcceptable", "only the following media types are accepted: application/json", {})
-        kinds = [resource.kind for resource in self._resources if _is_described(resource.kind)]
-        return await self._document(request, "v2", self._digest("v2", kinds), lambda: _document_v2(kinds))
+        return await self._document(request, "v2", self._digest("v2", kinds), lambda: _json_v2(kinds))
 
-    async def _document(self, request: Request, key: str, digest: str, make: Callable[[], dict[str, Any]]) -> Response:
+    async def _document(self, request: Request, key: str, digest: str, make: Callable[[], bytes]) -> Response:
         tag = f'"{digest}"'
         headers = {"ETag": tag, "Vary": "Accept-Encoding, Accept"}
         if request.headers.get("If-None-Match") == tag:
             return Response(304, b"", JSON, headers)
         kept, of = self._made.get(key, (b"", ""))
         if of != digest:
-            kept = await asyncio.to_thread(lambda: zlib.compress(msgspec.json.encode(make()), 6, 31))
+            kept = await asyncio.to_thread(lambda: zlib.compress(make(), 6, 31))
             self._made[key] = (kept, digest)
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             return Response(200, kept, JSON, headers | {"Content-Encoding": "gzip"})
@@ -109,14 +112,18 @@ def _info() -> dict[str, str]:
     return {"title": "Kubernetes", "version": GIT_VERSION}
 
 
-def _protobuf_v2() -> bytes:
-    """The v2 document's head, in protobuf: kubectl reads it in this form, before it says that it knows no such kind."""
+def _json_v2(kinds: list[Kind]) -> bytes:
+    return msgspec.json.encode(_document_v2(kinds))
 
-    def text(field: int, value: bytes) -> bytes:
-        return bytes((field << 3 | 2, len(value))) + value
 
-    info = b"".join(text(field, value.encode()) for field, value in enumerate(_info().values(), 1))
-    return text(1, b"2.0") + text(2, info)
+def _protobuf_v2(kinds: list[Kind]) -> bytes:
+    from kybern.apiserver.openapi.protobuf import document
+
+    return document(_document_v2(kinds))
+
+
+def _json_v3(kinds: list[Kind]) -> bytes:
+    return msgspec.json.encode(_document_v3(kinds))
 
 
 def _document_v3(kinds: list[Kind]) -> dict[str, Any]:
