@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from kybern_controllers_workloads.hpa_behavior import History
 from kybern_controllers_workloads.hpa_decision import Reading, Target, decide
-from tests.controllers.hpa_world import NOW, pods, reading, spec
+from tests.controllers.hpa_world import NOW, pods, reading, spec, utilization
 
 PERIOD = 15
+
+AVERAGE = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "50m"}}}
 
 policies = st.lists(
     st.fixed_dictionaries({
@@ -69,6 +71,31 @@ def test_it_never_leaves_its_bounds(limits: tuple[int, int], start: int, load: l
 def test_it_does_not_flap_inside_tolerance(size: int, shares: list[int]) -> None:
     of = spec(most=40, behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
     assert set(follow(of, size, [share * size for share in shares])) == {size}
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> list[tuple[str, int | None]]:
+    """Pods in all states (see hpa_world.pods) and what was measured of them: of those that count, what is wanted."""
+    wanted = st.integers(46, 54)
+    counting = st.tuples(st.sampled_from("rn"), st.none() | wanted)
+    others = st.tuples(st.sampled_from("spfd"), st.none() | st.integers(0, 900))
+    return [("r", draw(wanted)), *draw(st.lists(counting | others, max_size=11))]
+
+
+@settings(max_examples=100, deadline=None)
+@given(crowds(), st.sampled_from([utilization(), AVERAGE]))
+@example([("r", 50), ("r", None), ("r", None)], utilization()).via("on target to the point, and most of it unknown")
+@example([("r", 50), ("r", None), ("r", None)], AVERAGE)
+def test_pods_that_are_not_measured_never_move_it_inside_tolerance(
+    crowd: list[tuple[str, int | None]], metric: dict[str, Any]
+) -> None:
+    states = "".join(state for state, _ in crowd)
+    target = Target(len(crowd), len(crowd), "app=web", pods(states))
+    now = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+    decision = decide(
+        spec(metric, most=40, behavior=now), target, [reading(*[use for _, use in crowd])], History(), NOW
+    )
+    assert not decision.failed and decision.desired == len(crowd)
 
 
 @settings(max_examples=80, deadline=None)

@@ -185,7 +185,8 @@ def _replicas(
     grows_past_unready = bool(groups.unready) and before > 1.0
     if not grows_past_unready and not groups.missing:
         return (current if tolerances.holds(before) else math.ceil(before * groups.ready)), measured
-    values |= {name: busy(name) if before < 1.0 else 0 for name in groups.missing}
+    if before != 1.0:  # on target to the point, there is no direction in which to be careful
+        values |= {name: busy(name) if before < 1.0 else 0 for name in groups.missing}
     if grows_past_unready:
         values |= dict.fromkeys(groups.unready, 0)
     after = ratio(values)[0]
