@@ -13,6 +13,7 @@ from kybern.api.apps import Deployment, StatefulSet
 from kybern.api.core import (
     ConfigMap,
     Endpoints,
+    Event,
     Node,
     PersistentVolume,
     PersistentVolumeClaim,
@@ -27,10 +28,16 @@ from kybern.api.policy import PodDisruptionBudget
 from kybern.api.resource import DeviceClass, ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from kybern.api.storage import StorageClass
 from kybern.cluster.cluster import Cluster
+from kybern.config import APIConfig, Config, NodesConfig, StoreConfig
 from tests.controllers.rollouts import deployment
 from tests.controllers.test_cluster import all_of, complete, create, until
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def kybern_config() -> Config:
+    return Config(name="test", api=APIConfig(port=0), store=StoreConfig(driver="memory"), nodes=NodesConfig(count=2))
 
 
 def claim_spec(size: str = "1Gi") -> dict[str, Any]:
@@ -320,3 +327,44 @@ async def test_a_local_volume_draws_the_pod_to_its_node(kybern_cluster: Cluster)
     await kybern_cluster.client.delete(PersistentVolumeClaim, "c", "default")
     volumes = kybern_cluster.informers.informer(PersistentVolume)
     await until(kybern_cluster, lambda: volumes.get("near").status.phase == "Released")  # type: ignore[union-attr]
+
+
+async def events(cluster: Cluster) -> list[tuple[str, str, str]]:
+    """(object, reason, message)"""
+    found = (await cluster.client.list(Event, "default")).items
+    return [(e.involvedObject.name, e.reason, e.message) for e in found]
+
+
+async def test_a_volume_for_one_node_keeps_a_pod_on_another_waiting(kybern_cluster: Cluster) -> None:
+    """And the pod starts as soon as the first one has gone."""
+    await create(kybern_cluster, PersistentVolumeClaim, {"metadata": {"name": "c"}, "spec": claim_spec()})
+    first, second = (node.metadata.name for node in all_of(kybern_cluster, Node)[:2])
+    for name, node in (("p", first), ("q", second)):
+        plain = using(name, "c")
+        plain["spec"]["nodeName"] = node
+        await create(kybern_cluster, Pod, plain)
+        if name == "p":
+            await until(kybern_cluster, lambda: running(kybern_cluster, "p"))
+    clock: Any = kybern_cluster.clock
+    await clock.advance(150)
+    assert not running(kybern_cluster, "q")
+    told = {(reason, message) for name, reason, message in await events(kybern_cluster) if name == "q"}
+    [volume] = all_of(kybern_cluster, PersistentVolume)
+    text = f'Multi-Attach error for volume "{volume.metadata.name}" Volume is already used by pod(s) p'
+    assert ("FailedAttachVolume", text) in told
+    assert any("unmounted volumes=[v]" in message for reason, message in told if reason == "FailedMount")
+    await kybern_cluster.client.delete(Pod, "p", "default")
+    await until(kybern_cluster, lambda: running(kybern_cluster, "q"))
+
+
+async def test_a_pod_past_the_scheduler_waits_for_its_claim_to_be_bound(kybern_cluster: Cluster) -> None:
+    plain = using("p", "c")
+    plain["spec"]["nodeName"] = all_of(kybern_cluster, Node)[0].metadata.name
+    await create(kybern_cluster, Pod, plain)
+    clock: Any = kybern_cluster.clock
+    await clock.advance(5)
+    told = {message for _, reason, message in await events(kybern_cluster) if reason == "FailedMount"}
+    problem = 'failed to fetch PVC from API server: persistentvolumeclaims "c" not found'
+    assert told == {f"Unable to attach or mount volumes: error processing PVC default/c: {problem}"}
+    await create(kybern_cluster, PersistentVolumeClaim, {"metadata": {"name": "c"}, "spec": claim_spec()})
+    await until(kybern_cluster, lambda: running(kybern_cluster, "p"))

@@ -263,7 +263,9 @@ class NodeAgent:
         if not node.registered or new.metadata.uid != node.object.metadata.uid:
             node.registered, node.object, node.lease, node.reported = True, new, None, None
         if node.object is None or newer(new, node.object):
-            node.object = new
+            before, node.object = node.object, new
+            if before is not None and before.status.volumesAttached != new.status.volumesAttached:
+                node.volumes_attached()
         if node.pod_cidr != node.told_cidr:
             self.spawn(self._push_pod_cidr(node))
 

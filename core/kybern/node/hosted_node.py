@@ -16,7 +16,7 @@ from kybern.node.pod_runtime import PodRuntime
 from kybern.node.pod_worker import PodWorker
 from kybern.node.probe import NetworkProber, Prober, Target
 from kybern.node.runtime import ContainerEvent, ContainerStatus, MachineInfo, PodSandbox, RuntimeDriver, Version
-from kybern.node.volumes import missing_volume
+from kybern.node.volumes import missing_volume, unattached_volumes
 
 if TYPE_CHECKING:
     from kybern.node.agent import NodeAgent
@@ -217,6 +217,18 @@ class HostedNode:
     async def missing_volume(self, pod: Any) -> str:
         """What keeps the pod's volumes from being set up."""
         return await missing_volume(pod, self.agent.sources) if pod.spec.volumes else ""
+
+    async def unattached_volumes(self, pod: Any) -> list[str]:
+        """The pod's claims whose volumes the node waits for."""
+        if not pod.spec.volumes:
+            return []
+        return await unattached_volumes(pod, self.object, self.driver.csi_drivers, self.agent.sources)
+
+    def volumes_attached(self) -> None:
+        """The node has other volumes than before: pods may have waited for them."""
+        for worker in self.workers.values():
+            if worker.waits_for_volumes:
+                worker.kick()
 
     async def container_env(self, pod: Any, container: Any, sandbox: PodSandbox) -> Mapping[str, str]:
         """The container's environment; raises ConfigProblem."""
