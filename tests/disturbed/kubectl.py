@@ -20,7 +20,7 @@ from kybern.cluster.cluster import Cluster
 
 __all__ = ["Done", "Kubectl", "of"]
 
-WAITING = ("wait", "rollout", "delete", "drain")
+WAITING = (("wait",), ("rollout", "status"), ("delete",), ("drain",))
 """Commands that wait for something to happen, so time passes meanwhile; it stands still for all others."""
 STEP = 2.0
 """Virtual seconds between two looks at a kubectl that waits."""
@@ -51,10 +51,11 @@ class Kubectl:
 
     async def run(self, *arguments: str, stdin: str = "") -> Done:
         """kubectl with these arguments; time passes while it waits."""
+        waits = any(arguments[: len(command)] == command for command in WAITING) and "--wait=false" not in arguments
         async with self._started(*arguments) as process:
             talk = asyncio.ensure_future(process.communicate(stdin.encode()))
             while not talk.done():
-                if arguments[0] in WAITING:
+                if waits:
                     await self.advance(STEP)
                 await asyncio.wait([talk], timeout=0.005)
             out, err = talk.result()

@@ -35,7 +35,7 @@ class Workload:
     """Whose events tell of its pods, if not its own."""
     ready: str = "readyReplicas"
     """The field of its status that counts ready pods."""
-    spec: dict[str, Any] = {}
+    spec: dict[str, Any] = attrs.field(factory=dict)
     count: str = "replicas"
     """The field that says how many pods there shall be; empty: one per node."""
 
@@ -121,8 +121,12 @@ def nodes(found: Iterable[Any]) -> set[str]:
     return {pod["spec"]["nodeName"] for pod in found}
 
 
+def image_of(pod: Any) -> str:
+    return str(pod["spec"]["containers"][0]["image"])
+
+
 def images(found: Iterable[Any]) -> set[str]:
-    return {pod["spec"]["containers"][0]["image"] for pod in found}
+    return set(map(image_of, found))
 
 
 class Watched:
