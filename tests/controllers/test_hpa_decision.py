@@ -208,7 +208,7 @@ def test_with_one_metric_unknown_it_grows_but_never_shrinks() -> None:
     ("decision", "message"),
     [
         (ask("", current=1), "no pods returned by selector while calculating replica count"),
-        (ask("ss", 10, 10), "did not receive metrics for targeted pods (pods might be unready)"),
+        (ask("ss", 10, 10, request=None), "did not receive metrics for targeted pods (pods might be unready)"),
         (ask("rr", 10, 10, request=None), "missing request for cpu in container c of Pod p0"),
         (ask("r", 10, request=None, whole={"memory": "1Gi"}), "missing pod-level request for cpu in Pod p0"),
     ],

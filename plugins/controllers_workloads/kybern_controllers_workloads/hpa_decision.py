@@ -29,7 +29,6 @@ from kybern_controllers_workloads.hpa_replicas import (
     Tolerances,
     average_replicas,
     ratio_replicas,
-    requests_of,
     total_per_pod_replicas,
     utilization_replicas,
 )
@@ -271,14 +270,13 @@ def _resource(
                 now,
             )
         else:
-            requests = requests_of(target.pods, name, container)
             replicas, percent, average = utilization_replicas(
                 target.replicas,
                 wanted.averageUtilization,
                 name,
+                container,
                 target.pods,
                 reading.samples,
-                requests,
                 tolerances,
                 now,
             )

@@ -18,7 +18,7 @@ from kybern.api.core.podspec.totals import pod_requests
 from kybern.api.time import parse_time
 
 __all__ = [
-    "MetricError", "Sample", "Tolerances", "average_replicas", "ratio_replicas", "ready_pods", "requests_of",
+    "MetricError", "Sample", "Tolerances", "average_replicas", "ratio_replicas", "ready_pods",
     "total_per_pod_replicas", "utilization_replicas",
 ]  # fmt: skip
 
@@ -62,10 +62,14 @@ class _Groups:
     ready: int
     unready: frozenset[str]
     missing: frozenset[str]
-    ignored: frozenset[str]
+    values: dict[str, int]
+    """What the others were measured at."""
 
 
-def _group(pods: Sequence[Any], samples: Mapping[str, Sample], resource: str, now: float) -> _Groups:
+def _grouped(pods: Sequence[Any], samples: Mapping[str, Sample], resource: str, now: float) -> _Groups:
+    """MetricError when nothing of it counts."""
+    if not pods:
+        raise MetricError(NO_PODS)
     ready, unready, missing, ignored = 0, set(), set(), set()
     for pod in pods:
         name, phase = pod.metadata.name, pod.status.phase
@@ -79,7 +83,10 @@ def _group(pods: Sequence[Any], samples: Mapping[str, Sample], resource: str, no
             unready.add(name)
         else:
             ready += 1
-    return _Groups(ready, frozenset(unready), frozenset(missing), frozenset(ignored))
+    values = {name: sample.value for name, sample in samples.items() if name not in unready and name not in ignored}
+    if not values:
+        raise MetricError(NO_SAMPLES)
+    return _Groups(ready, frozenset(unready), frozenset(missing), values)
 
 
 def _starting(pod: Any, sample: Sample, now: float) -> bool:
@@ -111,12 +118,8 @@ def ready_pods(pods: Sequence[Any]) -> int:
     return ready
 
 
-def requests_of(pods: Sequence[Any], resource: str, container: str) -> dict[str, int]:
-    """What each pod (or one container of it) requests, in thousandths; MetricError when one requests nothing."""
-    return {pod.metadata.name: _requests(pod, resource, container) for pod in pods}
-
-
 def _requests(pod: Any, resource: str, container: str) -> int:
+    """What a pod or one container of it requests, in thousandths; MetricError when that is nothing."""
     name, whole = pod.metadata.name, getattr(pod.spec.resources, "requests", None)
     if whole and not container:
         found = pod_requests(pod.spec).get(resource)
@@ -134,10 +137,13 @@ def _requests(pod: Any, resource: str, container: str) -> int:
 
 
 def utilization_replicas(
-    current: int, target: int, resource: str, pods: Sequence[Any], samples: Mapping[str, Sample],
-    requests: Mapping[str, int], tolerances: Tolerances, now: float,
+    current: int, target: int, resource: str, container: str, pods: Sequence[Any], samples: Mapping[str, Sample],
+    tolerances: Tolerances, now: float,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """(replicas, utilization in percent, average use) for a target in percent of the request."""
+    """(replicas, utilization in percent, average use) for a target in percent of what pods (or one container of each)
+    request."""
+    groups = _grouped(pods, samples, resource, now)
+    requests = {pod.metadata.name: _requests(pod, resource, container) for pod in pods}
 
     def ratio(values: Mapping[str, int]) -> tuple[float, int, int]:
         known = [(value, requests[name]) for name, value in values.items() if name in requests]
@@ -151,7 +157,7 @@ def utilization_replicas(
     def busy(name: str) -> int:
         return requests.get(name, 0) * max(100, target) // 100
 
-    replicas, (_, percent, average) = _replicas(current, pods, samples, resource, ratio, busy, tolerances, now)
+    replicas, (_, percent, average) = _replicas(current, groups, ratio, busy, tolerances)
     return replicas, percent, average
 
 
@@ -165,21 +171,17 @@ def average_replicas(
         average = sum(values.values()) // len(values)
         return average / target, average
 
-    replicas, (_, average) = _replicas(current, pods, samples, resource, ratio, lambda _: target, tolerances, now)
+    groups = _grouped(pods, samples, resource, now)
+    replicas, (_, average) = _replicas(current, groups, ratio, lambda _: target, tolerances)
     return replicas, average
 
 
 def _replicas(
-    current: int, pods: Sequence[Any], samples: Mapping[str, Sample], resource: str,
-    ratio: Callable[[Mapping[str, int]], Any], busy: Callable[[str], int], tolerances: Tolerances, now: float,
+    current: int, groups: _Groups, ratio: Callable[[Mapping[str, int]], Any], busy: Callable[[str], int],
+    tolerances: Tolerances,
 ) -> tuple[int, Any]:  # fmt: skip
     """Replicas, and what `ratio` said of the pods that count; its first item is measured over wanted."""
-    if not pods:
-        raise MetricError(NO_PODS)
-    groups = _group(pods, samples, resource, now)
-    values = {n: s.value for n, s in samples.items() if n not in groups.unready and n not in groups.ignored}
-    if not values:
-        raise MetricError(NO_SAMPLES)
+    values = dict(groups.values)
     measured = ratio(values)
     before = measured[0]
     grows_past_unready = bool(groups.unready) and before > 1.0
