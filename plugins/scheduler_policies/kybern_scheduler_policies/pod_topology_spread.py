@@ -261,8 +261,10 @@ def _with_labels(columns: Sequence[LabelColumn], rows: Any, numpy: Any) -> Any:
 def _soft(
     constraint: Constraint, pod: PodInfo, snapshot: Snapshot, eligibility: Eligibility, column: LabelColumn, scored: Any
 ) -> _Soft:
-    counts = constraint.count(pod, snapshot)
     skew = constraint.max_skew - 1
+    if not column.values:  # no node has the label (a cluster without zones): it tells none from another
+        return _Soft(column, (), False, 0.0, skew)
+    counts = constraint.count(pod, snapshot)
     if constraint.topology_key == HOSTNAME:
         return _Soft(column, counts, True, math.log(len(scored) + 2), skew)
     totals, _ = sums(column, counts, eligibility.rows(constraint, snapshot), snapshot.numpy)
