@@ -53,7 +53,26 @@ def test_limits_give_defaults_and_bounds(kubectl: Kubectl) -> None:
     greedy = {"spec": {"containers": [{"name": "c", "image": "nginx", "resources": {"limits": {"cpu": "2"}}}]}}
     refused = kubectl.fails("apply", "-f", "-", stdin=manifest("v1", "Pod", "greedy", **greedy))
     assert "maximum cpu usage per Container is 1, but limit is 2" in refused
-    assert "Container" in kubectl("describe", "limits", "bounds")
+    row = ["Container", "cpu", "-", "1", "100m", "500m", "-"]
+    assert row in [line.split() for line in kubectl("describe", "limits", "bounds").splitlines()]
+    told = "LimitRanger plugin set: cpu request for container p; cpu limit for container p"
+    assert kubectl.json("get", "pod", "p")["metadata"]["annotations"]["kubernetes.io/limit-ranger"] == told
+
+
+def test_a_namespace_shows_its_quotas_and_limits(kubectl: Kubectl) -> None:
+    kubectl("create", "quota", "best", "--hard=pods=2", "--scopes=BestEffort")
+    told = kubectl.fails("create", "quota", "odd", "--hard=pods=2", "--scopes=BestEffort,NotBestEffort")
+    assert 'Invalid value: ["BestEffort","NotBestEffort"]: conflicting scopes' in told
+    limits = [{"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}}]
+    kubectl("apply", "-f", "-", stdin=manifest("v1", "LimitRange", "bounds", spec={"limits": limits}))
+    kubectl.eventually("get", "quota", "best", "-o", "jsonpath={.status.used.pods}", becomes="0")
+    shown = [line.split() for line in kubectl("describe", "namespace", kubectl.namespace).splitlines()]
+    assert ["Resource", "Quotas"] in shown and ["pods", "0", "2"] in shown and ["Scopes:", "BestEffort"] in shown
+    assert ["Resource", "Limits"] in shown
+    assert ["PersistentVolumeClaim", "storage", "1Gi", "2Gi", "-", "-", "-"] in shown
+    assert kubectl("get", "quota,limits", "--no-headers", "-o", "name").split() == [
+        "resourcequota/best", "limitrange/bounds"
+    ]  # fmt: skip
 
 
 def test_a_claim_is_bound_to_a_volume_of_the_default_class(kubectl: Kubectl) -> None:
