@@ -203,30 +203,62 @@ async def test_the_status_has_its_own_owners(api: Api, apply: Applier) -> None:
         ("?fieldManager=one", b"a: b: c", 400, "error converting YAML to JSON"),
         (
             "?fieldManager=one",
-            b"metadata: {name: b}",
+            b"{apiVersion: v1, metadata: {name: b}}",
             400,
             "the name of the object (b) does not match the name on the URL (a)",
         ),
         (
             "?fieldManager=one",
-            b"metadata: {name: a, managedFields: [{manager: x}]}",
+            b"{apiVersion: v1, metadata: {name: a, managedFields: [{manager: x}]}}",
             400,
             "metadata.managedFields must be nil",
         ),
-        ("?fieldManager=one", b"{metadata: {name: a}, data: 5}", 400, "cannot unmarshal number"),
+        ("?fieldManager=one", b"{apiVersion: v1, metadata: {name: a}, data: 5}", 400, "cannot unmarshal number"),
         (
             "?fieldManager=one&fieldValidation=Strict",
-            b"{metadata: {name: a}, color: red}",
+            b"{apiVersion: v1, metadata: {name: a}, color: red}",
             400,
-            'unknown field "color"',
+            "failed to create typed patch object (/a; /v1, Kind=ConfigMap): .color: field not declared in schema",
         ),
-        ("?fieldManager=one", b"{metadata: {name: a}, data: {'bad key': x}}", 422, "a valid config key"),
+        (
+            "?fieldManager=one",
+            b"{apiVersion: v1, metadata: {name: a}, data: {'bad key': x}}",
+            422,
+            "a valid config key",
+        ),
     ],
 )
 async def test_what_cannot_be_applied(api: Api, query: str, body: bytes, code: int, words: str) -> None:
     answer = await api.ask("PATCH", f"{A}{query}", body, Content_Type="application/apply-patch+yaml")
     assert answer.code == code
     assert words in answer.message
+
+
+async def test_what_is_applied_has_the_form_of_its_kind(api: Api, apply: Applier) -> None:
+    containers = [{"name": "c", "imag": "i"}, {"image": "i"}, {"name": "c"}]
+    wanted = {"spec": {"nope": 1, "template": {"spec": {"containers": containers}}}}
+    refused = await apply("one", f"{DEPLOYMENTS}/d", wanted)
+    assert refused.code == 400
+    at = ".spec.template.spec.containers"
+    assert refused.message.split("\n  ") == [
+        "failed to create typed patch object (/d; apps/v1, Kind=Deployment): errors:",
+        ".spec.nope: field not declared in schema",
+        f'{at}[name="c"].imag: field not declared in schema',
+        f'{at}: element 1: associative list with keys has an element that omits key field "name" '
+        "(and doesn't have default value)",
+        f'{at}: duplicate entries for key [name="c"]',
+    ]
+    other = await apply("one", f"{DEPLOYMENTS}/d", {"apiVersion": "apps/v2"})
+    assert other.message == (
+        "Incorrect version specified in apply patch. Specified patch version: apps/v2, expected: apps/v1"
+    )
+
+
+async def test_applying_with_the_uid_of_what_is_gone_creates_nothing(api: Api, apply: Applier) -> None:
+    refused = await apply("one", A, {"metadata": {"name": "a", "uid": "u"}})
+    assert (refused.code, refused.message.partition(": ")[2]) == (
+        409, "uid mismatch: the provided object specified uid u, and no existing object was found",
+    )  # fmt: skip
 
 
 async def test_applying_something_new_needs_the_right_to_create(api: Api, apply: Applier) -> None:

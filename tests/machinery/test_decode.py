@@ -27,11 +27,11 @@ def test_all_unknown_and_duplicate_fields_are_told():
     text = b'{"metadata":{"name":"a","x":1,"name":"b"},"spec":{"containers":[{"nam":"c"}]}}'
     _, problems = decode.read(Pod, text, strict=True)
     assert problems == [
-        'duplicate field "metadata.name"',
         'unknown field "metadata.x"',
+        'duplicate field "metadata.name"',
         'unknown field "spec.containers[0].nam"',
     ]
-    assert str(decode.strict_error(Pod, problems[1:2])) == HEAD + 'strict decoding error: unknown field "metadata.x"'
+    assert str(decode.strict_error(Pod, problems[:1])) == HEAD + 'strict decoding error: unknown field "metadata.x"'
 
 
 def test_unknown_fields_are_dropped_silently_when_not_strict():
@@ -89,6 +89,11 @@ def test_what_is_no_object_is_a_bad_request(text):
 )
 def test_an_unreadable_body_is_shown_by_its_beginning(text, ending):
     assert problem(ConfigMap, text).endswith(ending)
+
+
+def test_a_field_that_is_unknown_and_there_twice_is_told_once():
+    text = b'{"spec":{"nope":1,"nope":2,"hostname":"a","hostname":"b"}}'
+    assert decode.read(Pod, text, strict=True)[1] == ['unknown field "spec.nope"', 'duplicate field "spec.hostname"']
 
 
 def test_null_is_absent():

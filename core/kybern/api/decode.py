@@ -89,16 +89,15 @@ def _may_have_duplicates(data: bytes) -> bool:
 
 
 class _Pairs(dict[str, Any]):
-    """An object with the keys that its text had twice."""
+    """An object whose text had keys twice: all its keys as they came."""
 
-    duplicates: tuple[str, ...] = ()
+    keys_in_text: tuple[str, ...] = ()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Pairs:
     made = _Pairs(pairs)
     if len(made) != len(pairs):
-        seen: set[str] = set()
-        made.duplicates = tuple(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]  # set.add as a side effect
+        made.keys_in_text = tuple(key for key, _ in pairs)
     return made
 
 
@@ -263,14 +262,16 @@ class _Reader:
             self._fail("exceeded max depth")
             return {}
         clean: dict[str, Any] = {}
-        if self.strict:
-            self.problems += [f'duplicate field "{path}{key}"' for key in getattr(data, "duplicates", ())]
-        for key, value in data.items():
-            field = d.fields.get(key)
-            if field is None:
-                if self.strict:
-                    self.problems.append(f'unknown field "{path}{key}"')
+        done: set[str] = set()
+        for key in getattr(data, "keys_in_text", ()) or data:
+            field, again = d.fields.get(key), key in done
+            done.add(key)
+            if field is None or again:
+                # What is both unknown and there twice is told as unknown.
+                if self.strict and not (field is None and again):
+                    self.problems.append(f'{"unknown" if field is None else "duplicate"} field "{path}{key}"')
                 continue
+            value = data[key]
             through = (*embedded(d, key), key)
             self._stack.extend(through)
             if value is not None or field.type.kind in ("quantity", "any"):
@@ -311,8 +312,8 @@ class _Reader:
         if not isinstance(value, dict):
             self._mismatch(d, field, type_, value)
             return {}
-        if self.strict:
-            self.problems += [f'duplicate field "{path}.{key}"' for key in getattr(value, "duplicates", ())]
+        if self.strict and (keys := getattr(value, "keys_in_text", ())):
+            self.problems += [f'duplicate field "{path}.{key}"' for i, key in enumerate(keys) if key in keys[:i]]
         return {key: self._value(d, field, type_.item, item, f"{path}.{key}") for key, item in value.items()}
 
     def _scalar(self, d: Definition, field: Field, type_: Type, value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["FieldSet"]
+__all__ = ["FieldSet", "shown"]
 
 
 class FieldSet:
@@ -74,7 +74,7 @@ class FieldSet:
         if self.member:
             yield prefix
         for name, node in self.children.items():
-            yield from node.paths(prefix + _shown(name))
+            yield from node.paths(prefix + shown(name))
 
     def fields_v1(self) -> dict[str, Any]:
         """The set as `fieldsV1` of a managedFields entry."""
@@ -97,7 +97,8 @@ def _is_member(below: Any) -> bool:
     return not below or (isinstance(below, dict) and "." in below)
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
+    """A node's name as it is written in messages."""
     kind, _, rest = name.partition(":")
     if kind == "f":
         return f".{rest}"

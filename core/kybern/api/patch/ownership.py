@@ -7,16 +7,17 @@ sum of its values; everything else is one value. (KEP-555; sigs.k8s.io/structure
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import msgspec
 
 from kybern.api import schema
-from kybern.api.patch.fieldset import FieldSet
+from kybern.api.patch.fieldset import FieldSet, shown
 from kybern.api.schema import Field, Type
 
-__all__ = ["ObjectType", "changed", "fields_of", "merged", "object_type", "removed"]
+__all__ = ["ObjectType", "changed", "fields_of", "merged", "misfits", "object_type", "removed"]
 
 _KEY_DEFAULTS = {"protocol": "TCP"}
 """Keys that a list item may leave out (ports)."""
@@ -40,6 +41,10 @@ class ObjectType:
             return _of_field(found) if found is not None else _FREE
         return _of_type(self.item) if self.item is not None else _FREE
 
+    def declares(self, name: str) -> bool:
+        """Whether there can be such an entry."""
+        return not self._definition or name in schema.definition(self._definition).fields
+
     def element(self) -> ObjectType:
         """The type of a list's items."""
         return _of_type(self.item) if self.item is not None else _FREE
@@ -53,7 +58,7 @@ _FREE = ObjectType("free")
 @cache
 def object_type(definition: str) -> ObjectType:
     """The type of a definition's objects."""
-    return _ATOM if schema.definition(definition).map_type == "atomic" else ObjectType("map", definition)
+    return ObjectType("atom" if schema.definition(definition).map_type == "atomic" else "map", definition)
 
 
 @cache
@@ -90,6 +95,35 @@ def _children(value: Any, type_: ObjectType) -> dict[str, Any] | None:
 def _item_name(item: dict[str, Any], keys: tuple[str, ...]) -> str:
     named = {k: item.get(k, _KEY_DEFAULTS.get(k)) for k in keys}
     return "k:" + msgspec.json.encode({k: v for k, v in sorted(named.items()) if v is not None}).decode()
+
+
+def misfits(value: Any, type_: ObjectType, path: str = "") -> Iterator[str]:
+    """What keeps a value from being of its type at all: unknown fields, list items without or with the same key."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            if not type_.declares(name):
+                yield f"{path}.{name}: field not declared in schema"
+            else:
+                yield from misfits(below, type_.field(name), f"{path}.{name}")
+    elif isinstance(value, list) and type_.kind == "list":
+        yield from _item_misfits(value, type_, path)
+
+
+def _item_misfits(items: list[Any], type_: ObjectType, path: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for i, item in enumerate(items):
+        if not isinstance(item, dict):
+            continue
+        missing = next((k for k in type_.keys if k not in item and k not in _KEY_DEFAULTS), None)
+        if missing is not None:
+            why = f'an element that omits key field "{missing}" (and doesn\'t have default value)'
+            yield f"{path}: element {i}: associative list with keys has {why}"
+            continue
+        name = _item_name(item, type_.keys)
+        if name in seen:
+            yield f"{path}: duplicate entries for key {shown(name)}"
+        seen.add(name)
+        yield from misfits(item, type_.element(), path + shown(name))
 
 
 def _below(type_: ObjectType, name: str) -> ObjectType:

@@ -13,7 +13,7 @@ import msgspec
 from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.api.patch.fieldset import FieldSet
-from kybern.api.patch.ownership import ObjectType, changed, merged, object_type, removed
+from kybern.api.patch.ownership import ObjectType, changed, merged, misfits, object_type, removed
 from kybern.apiserver import managed
 from kybern.apiserver.backend import Backend
 from kybern.apiserver.managed import Manager
@@ -33,6 +33,7 @@ async def apply(
 ) -> Written:
     """Make the object have these fields. `decode` turns plain data into the served Struct."""
     wanted = _without_nulls(wanted)
+    _check_form(resource, wanted)
     given = decode(wanted)
     if given.metadata.managedFields:
         raise StatusError.bad_request("metadata.managedFields must be nil")
@@ -41,8 +42,11 @@ async def apply(
     step = _Apply(resource, op, wanted, decode, force)
     if resource.cache.get(op.namespace, op.name) is None and not op.subresource:
         require_create(backend, resource, op)
+        if uid := given.metadata.uid:
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise StatusError.conflict(resource.kind.plural, resource.kind.group, op.name, why)
         try:
-            given.metadata.managedFields = step.entries({step.manager: step.fields}, None)
+            given.metadata.managedFields = step.entries({step.manager: step.fields}, None) or None
             op.applied = True
             return await create(backend, resource, op, given)
         except StatusError as error:
@@ -50,6 +54,26 @@ async def apply(
                 raise
     op.applied = True
     return await update(backend, resource, op, step.change, blind=True)
+
+
+def _check_form(resource: Resource, wanted: dict[str, Any]) -> None:
+    """What is applied is of this version of the kind, and has only fields that it knows; StatusError 400."""
+    kind, version = resource.kind, wanted.get("apiVersion", "")
+    if version != kind.api_version:
+        raise StatusError.bad_request(
+            f"Incorrect version specified in apply patch. Specified patch version: {version}, "
+            f"expected: {kind.api_version}"
+        )
+    found = list(misfits(wanted, object_type(types.definition_of(resource.struct).name)))
+    if not found:
+        return
+    metadata = wanted.get("metadata")
+    name, namespace = (
+        (metadata.get(key, "") for key in ("name", "namespace")) if isinstance(metadata, dict) else ("", "")
+    )
+    full = f"{kind.group}/{kind.version}, Kind={kind.kind}"
+    text = found[0] if len(found) == 1 else "errors:" + "".join(f"\n  {problem}" for problem in found)
+    raise StatusError.bad_request(f"failed to create typed patch object ({namespace}/{name}; {full}): {text}")
 
 
 def _without_nulls(value: Any) -> Any:
@@ -93,7 +117,7 @@ class _Apply:
         new = self._decode(removed(merged(plain, self._wanted, self._type), given_up, kept, self._type))
         self._settle(managers, plain, new)
         managers[self.manager] = self.fields
-        new.metadata.managedFields = self.entries(managers, live)
+        new.metadata.managedFields = self.entries(managers, live) or None
         if new.metadata.resourceVersion == live.metadata.resourceVersion:
             new.metadata.resourceVersion = None
         return new
