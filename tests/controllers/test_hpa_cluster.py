@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kybern.api import types
-from kybern.api.apps import Deployment, ReplicaSet, StatefulSet
+from kybern.api.apps import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from kybern.api.autoscaling import HorizontalPodAutoscaler
 from kybern.api.core import ConfigMap, Event, Namespace, Node, Pod, ReplicationController, Service
 from kybern.clock import VirtualClock
@@ -241,6 +241,20 @@ async def test_a_made_up_metric_that_means_nothing_is_told_with_its_place(kybern
         "GET", "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/length"
     )
     assert code == 500 and "ConfigMap default/m: length: 'long' is not known" in json.loads(body)["message"]
+
+
+async def test_a_target_that_has_no_scale_is_told(kybern_cluster: Cluster) -> None:
+    made = workload(DaemonSet)
+    del made["spec"]["replicas"]
+    await make(kybern_cluster, DaemonSet, made)
+    await make(kybern_cluster, HorizontalPodAutoscaler, autoscaler(cpu(), kind=DaemonSet))
+    await kybern_cluster.clock.advance(2)
+    status = (await kybern_cluster.client.get(HorizontalPodAutoscaler, "web", "default")).status
+    assert [(c.type, c.status, c.reason, c.message) for c in status.conditions] == [
+        ("AbleToScale", "False", "FailedGetScale",
+         "the HPA controller was unable to get the target's current scale: "
+         "the server could not find the requested resource"),
+    ]  # fmt: skip
 
 
 async def test_without_metrics_apis_it_is_told_which_one_is_missing(kybern_config: Config) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from kybern.api import types
 from kybern.api.errors import StatusError
+from kybern.client.framing import status_error
 from kybern.client.interface import Client
 
 __all__ = ["Scales"]
@@ -39,12 +40,11 @@ class Scales:
     async def _ask(self, method: str, path: str, body: bytes = b"") -> Any:
         headers = {"Content-Type": "application/json"} if body else None
         code, data = await self._client.raw(method, path, body, headers)
-        answer = msgspec.json.decode(data)
         if code == 404:  # perhaps the kind is no longer where it was
             self._paths.clear()
         if code >= 400:
-            raise StatusError.from_status(answer, code)
-        return types.from_plain(self._struct, answer)
+            raise status_error(code, data)
+        return types.from_plain(self._struct, msgspec.json.decode(data))
 
     async def _path(self, reference: Any) -> tuple[str, str]:
         """(`/apis/apps/v1`, `deployments`)."""
