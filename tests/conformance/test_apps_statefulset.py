@@ -148,6 +148,18 @@ def test_an_ordered_update_waits_for_each_pod_and_minimum_ready_seconds(api: Ask
     api.until(lambda: api.images() == ["nginx:2"] * 2)
 
 
+def test_in_order_an_update_that_broke_stands_still_until_somebody_deletes_the_broken_pod(api: Asker) -> None:
+    create(api, replicas=2)
+    ready(api, "db-0", "db-1")
+    patch(api, template=template("nginx:2", ready="failure"))
+    api.until(lambda: api.images() == ["nginx:1", "nginx:2"])
+    patch(api, template=template("nginx:3"))
+    api.until(lambda: read(api).status.observed_generation == 3)
+    assert api.images() == ["nginx:1", "nginx:2"]
+    api.core.delete_namespaced_pod("db-1", api.namespace)
+    rolled_out(api, "nginx:3", 2)
+
+
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
 def test_a_pod_that_ended_is_made_again_under_its_name(api: Asker, phase: str) -> None:
     create(api, replicas=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -127,6 +128,27 @@ def test_pods_that_have_not_started_or_have_ended_are_no_matter_of_budgets(api: 
     for name in ("waits", "ends"):
         evict(api, name)
     api.until(lambda: not api.pods())
+
+
+def test_of_many_evictions_at_once_no_more_succeed_than_may(api: Asker) -> None:
+    names = [f"p{number}" for number in range(8)]
+    for name in names:
+        metadata = {"name": name, "labels": LABELS}
+        api.core.create_namespaced_pod(api.namespace, {"metadata": metadata, "spec": template()["spec"]})
+    protect(api, minAvailable=6)
+    api.until(lambda: numbers(api) == (8, 6, 8, 2))
+
+    def code(name: str) -> int:
+        try:
+            evict(api, name)
+        except api.official.ApiException as error:
+            return int(error.status)
+        return 201
+
+    with ThreadPoolExecutor(8) as threads:
+        codes = sorted(threads.map(code, names))
+    assert codes == [201] * 2 + [429] * 6
+    api.until(lambda: len(api.pods()) == 6)
 
 
 def test_two_budgets_are_too_many(api: Asker) -> None:
