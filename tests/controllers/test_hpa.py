@@ -167,6 +167,22 @@ async def test_without_measures_the_size_stays_and_the_reason_is_told(world: Wor
         assert active.status == "True" and active.lastTransitionTime == format_time(world.clock.now())
 
 
+async def test_a_selector_that_cannot_be_read_is_told(world: World) -> None:
+    await deploy(world)
+    await world.apply(HorizontalPodAutoscaler, autoscaler())
+    raw = world.client.raw
+
+    async def odd(*request: Any) -> tuple[int, bytes]:
+        code, body = await raw(*request)
+        return code, body.replace(b'"selector":"app=web"', b'"selector":"cheddar cheese"')
+
+    world.client.raw = odd
+    async with world.running(HorizontalPodAutoscalerController()):
+        assert await live(world, 2) == [2, 2]
+        assert reason(world, "ScalingActive") == "InvalidSelector"
+        assert any(e.startswith("Warning InvalidSelector couldn't convert selector") for e in world.events())
+
+
 async def test_two_autoscalers_of_the_same_pods_do_not_fight(world: World) -> None:
     await deploy(world)
     await world.apply(HorizontalPodAutoscaler, autoscaler())

@@ -247,6 +247,10 @@ def test_a_target_whose_pods_are_unclear_is_not_scaled() -> None:
     none = decide(spec(), Target(2, 2, "", ()), [Reading()], History(), NOW)
     assert none.events[0][1:] == ("SelectorRequired", "selector is required")
     assert conditions(none)["ScalingActive"] == ("False", "InvalidSelector")
+    odd = decide(spec(), Target(2, 2, "a in", unreadable="no values"), [Reading()], History(), NOW)
+    text = "couldn't convert selector into a corresponding internal selector object: no values"
+    assert odd.events[0] == ("Warning", "InvalidSelector", text)
+    assert odd.conditions[-1] == ("ScalingActive", "False", "InvalidSelector", text)
     both = ["default/a", "default/b"]
     shared = decide(spec(), Target(2, 2, "app=web", pods("rr")), [Reading()], History(), NOW, both)
     assert conditions(shared)["ScalingActive"] == ("False", "AmbiguousSelector")

@@ -101,7 +101,7 @@ class HorizontalPodAutoscalerController(Controller):
         readings, others = [], []
         if needs_metrics(autoscaler.spec, target):
             others = self._others(key, target)
-            readings = await self._read(autoscaler, key.namespace, target.selector, others)
+            readings = await self._read(autoscaler, key.namespace, target, others)
         decision = decide(autoscaler.spec, target, readings, history, now, others)
         for event in decision.events:
             self.context.events.event(autoscaler, *event)
@@ -120,10 +120,14 @@ class HorizontalPodAutoscalerController(Controller):
         from kybern_controllers_workloads.hpa_decision import ZEROED, Target
 
         zeroed = any(c.type == ZEROED and c.status == "True" for c in status.conditions or ())
-        text = scale.status.selector or ""
-        selector = self.selectors[key] = selectors.parse_labels(text)
+        text, problem = scale.status.selector or "", ""
+        try:
+            selector = selectors.parse_labels(text)
+        except ValueError as error:
+            selector, problem = selectors.NOTHING, str(error)
+        self.selectors[key] = selector
         pods = selected(self.pods, key.namespace, selector) if text else ()
-        return Target(scale.spec.replicas or 0, scale.status.replicas or 0, text, pods, zeroed)
+        return Target(scale.spec.replicas or 0, scale.status.replicas or 0, text, pods, zeroed, problem)
 
     def _others(self, key: Key, target: Target) -> list[str]:
         """All autoscalers whose selector finds a pod of ours, ours included; empty when there is only ours."""
@@ -137,14 +141,17 @@ class HorizontalPodAutoscalerController(Controller):
                 found.append(f"{other.namespace}/{other.name}")
         return [f"{key.namespace}/{key.name}", *found] if found else []
 
-    async def _read(self, autoscaler: Any, namespace: str, selector: str, others: list[str]) -> list[Reading]:
+    async def _read(self, autoscaler: Any, namespace: str, target: Target, others: list[str]) -> list[Reading]:
         from kybern_controllers_workloads.hpa_decision import Reading
         from kybern_controllers_workloads.hpa_metrics import read_metric
 
         metrics = autoscaler.spec.metrics or []
-        if not selector or others:
+        if not target.selector or target.unreadable or others:
             return [Reading() for _ in metrics]
-        return [await read_metric(self.context.client, self.scales, metric, namespace, selector) for metric in metrics]
+        return [
+            await read_metric(self.context.client, self.scales, metric, namespace, target.selector)
+            for metric in metrics
+        ]
 
     async def _rescale(self, key: Key, autoscaler: Any, scale: Any, decision: Decision) -> bool:
         size = f"New size: {decision.desired}; reason: {decision.reason}"

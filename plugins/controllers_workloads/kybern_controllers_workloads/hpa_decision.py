@@ -52,6 +52,8 @@ class Target:
     pods: Sequence[Any] = ()
     zeroed: bool = False
     """Whether the condition ScaledToZero says that its zero replicas are the autoscaler's own doing (KEP-2021)."""
+    unreadable: str = ""
+    """What is wrong with the selector."""
 
 
 @attrs.frozen
@@ -177,6 +179,9 @@ def _selector_problem(target: Target, others: Sequence[str]) -> tuple[str, str, 
     if not target.selector:
         text = "the HPA target's scale is missing a selector"
         return "SelectorRequired", "InvalidSelector", text, "selector is required"
+    if target.unreadable:
+        text = f"couldn't convert selector into a corresponding internal selector object: {target.unreadable}"
+        return "InvalidSelector", "InvalidSelector", text, text
     if others:
         text = f"pods by selector {target.selector} are controlled by multiple HPAs: [{' '.join(others)}]"
         return "AmbiguousSelector", "AmbiguousSelector", text, text
