@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kybern.api import types
 from kybern.api.apps import ControllerRevision, StatefulSet
 from kybern.api.core import PersistentVolumeClaim, Pod
 from kybern.api.errors import StatusError
@@ -377,3 +378,24 @@ async def test_an_adopted_pod_gets_its_labels_once_it_is_well(world: World) -> N
         labels = by_name(world, "db-0").metadata.labels
         assert labels["statefulset.kubernetes.io/pod-name"] == "db-0"
         assert "Normal SuccessfulUpdate update Pod db-0 in StatefulSet db successful" in world.events()
+
+
+async def test_a_claim_that_goes_while_its_pod_waits_is_waited_for_and_the_status_told(world: World) -> None:
+    await world.apply(StatefulSet, stateful_set(1, claims=True))
+    async with world.running(StatefulSetController()):
+        await world.settle(1)
+        (claim,) = world.all(PersistentVolumeClaim)
+        held = types.copy(claim)
+        held.metadata.finalizers = ["example.com/hold"]
+        await world.client.update(held)
+        await world.client.delete(PersistentVolumeClaim, "data-db-0", "default")
+        await patch_spec(world, minReadySeconds=3)
+        assert world.all(StatefulSet)[0].status.observedGeneration == 2
+        (claim,) = world.all(PersistentVolumeClaim)
+        freed = types.copy(claim)
+        freed.metadata.finalizers = None
+        await world.client.update(freed)
+        await world.settle(1)
+        (claim,) = world.all(PersistentVolumeClaim)
+        assert claim.metadata.uid != held.metadata.uid
+        assert not claim.metadata.deletionTimestamp

@@ -76,6 +76,7 @@ class StatefulSetController(PodsController):
         error = None
         if not wait:
             error = await self._advance(key, view, revisions)
+        # Told even when a step was refused.
         await self._write_status(view, revisions)
         await self._truncate(stateful_set, history, pods, revisions)
         if error is not None:
@@ -90,7 +91,10 @@ class StatefulSetController(PodsController):
 
     async def _advance(self, key: Key, view: View, revisions: Revisions) -> Exception | None:
         """Do the next steps; the first error."""
-        await self._keep_claims(view)
+        try:
+            await self._keep_claims(view)
+        except (StatusError, ClaimError) as refused:
+            return None if namespace_ends(refused) else refused
         steps = [s for s in decide(view, revisions.update.metadata.name) if not self._waits(view.stateful_set, s)]
         gone = [s.pod.metadata.uid for s in steps if s.act == "delete"]
         self.expectations.expect(key, sum(s.act == "create" for s in steps), gone)
