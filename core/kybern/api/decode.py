@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from kybern.api import quantity, schema, types
+from kybern.api import json_text, quantity, schema, types
 from kybern.api.errors import StatusError
 from kybern.api.field import go_quote
 from kybern.api.gotypes import embedded, type_name
@@ -25,7 +24,7 @@ from kybern.api.time import parse_time
 
 T = TypeVar("T")
 
-__all__ = ["json_problem", "lenient", "read", "strict_error", "unrecognized"]
+__all__ = ["lenient", "read", "strict_error", "unrecognized"]
 
 _SCHEMES = {
     "apiextensions.k8s.io": "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
@@ -34,7 +33,6 @@ _SCHEMES = {
 _LEGACY_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 """Where upstream's three servers register their types; part of an error text."""
 _SNIPPET = 30
-_TOO_DEEP = "exceeded max depth"
 _DEEPEST = 500
 _LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
@@ -88,72 +86,11 @@ def _may_have_duplicates(data: bytes) -> bool:
     return msgspec.json.encode(msgspec.json.decode(data)).count(b'"') != data.count(b'"')
 
 
-class _Pairs(dict[str, Any]):
-    """An object whose text had keys twice: all its keys as they came."""
-
-    keys_in_text: tuple[str, ...] = ()
-
-
-def _object(pairs: list[tuple[str, Any]]) -> _Pairs:
-    made = _Pairs(pairs)
-    if len(made) != len(pairs):
-        made.keys_in_text = tuple(key for key, _ in pairs)
-    return made
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise json.JSONDecodeError(f"invalid literal {text}", text, 0)
-
-
-_ESCAPES = re.compile(
-    r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
-    re.DOTALL,
-)
-
-
-def _without_lone_surrogates(text: str) -> str:
-    """Half a character is no text: as in Go it becomes the replacement character."""
-    if "\\ud" not in text and "\\uD" not in text:
-        return text
-    return _ESCAPES.sub(lambda found: "\\ufffd" if found["lone"] else found[0], text)
-
-
 def _parse(cls: type[Any], data: bytes) -> Any:
-    text = _without_lone_surrogates(data.decode("utf-8", "replace"))
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-    except json.JSONDecodeError as e:
-        _unrecognized(cls, _syntax_error(e), data)
-    except RecursionError:
-        _unrecognized(cls, _TOO_DEEP, data)
-
-
-def json_problem(data: bytes) -> str:
-    """Why bytes are no JSON."""
-    try:
-        json.loads(data.decode("utf-8", "replace"), parse_constant=_no_constant)
-    except json.JSONDecodeError as e:
-        return _syntax_error(e)
-    except RecursionError:
-        return _TOO_DEEP
-    return "invalid UTF-8 in string"
-
-
-def _syntax_error(e: json.JSONDecodeError) -> str:
-    """What Go's JSON parser says; the text after the position decides."""
-    if e.pos >= len(e.doc.rstrip()):
-        return "unexpected end of JSON input"
-    found = e.doc[e.pos]
-    shown = "'\\''" if found == "'" else f"'{found}'" if found.isprintable() else repr(found)
-    if e.msg.startswith("Extra data"):
-        return f"invalid character {shown} after top-level value"
-    if "property name" in e.msg:
-        return f"invalid character {shown} looking for beginning of object key string"
-    if "delimiter: ':'" in e.msg or "':' delimiter" in e.msg:
-        return f"invalid character {shown} after object key"
-    if "',' delimiter" in e.msg:
-        return f"invalid character {shown} after object key:value pair"
-    return f"invalid character {shown} looking for beginning of value"
+        return json_text.parse(data)
+    except ValueError as error:
+        _unrecognized(cls, str(error), data)
 
 
 def _unrecognized(cls: type[Any], why: str, data: bytes) -> NoReturn:

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kybern.api import schema, types
-from kybern.api.decode import json_problem
+from kybern.api import json_text, schema, types
 from kybern.api.errors import StatusError
 from kybern.api.field import Errors
 from kybern.api.patch import apply_json_patch, apply_merge_patch, apply_strategic_patch
@@ -68,7 +67,7 @@ def plain_patch(data: bytes) -> Any:
     try:
         return msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise StatusError.bad_request(f"error decoding patch: {json_problem(data)}") from None
+        raise StatusError.bad_request(f"error decoding patch: {json_text.problem(data)}") from None
 
 
 def patch_change(kind: str, data: bytes, struct: type[Any], field_validation: str, warnings: list[str]) -> Change:
