@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api import quantity
 from kybern.api.kind import Kind
+from kybern.api.storage.matching import wanted_size
 from kybern.apiserver.admission import Admission, AdmissionRequest
 from kybern.reconcile.lookup import Lookup
 from kybern_admission_builtin.refusal import forbidden
@@ -27,7 +27,7 @@ class PersistentVolumeClaimResize(Admission):
 
     async def validate(self, request: AdmissionRequest) -> None:
         old, new = request.old, request.object
-        if _storage(new) <= _storage(old):
+        if wanted_size(new) <= wanted_size(old):
             return
         if old.status.phase != "Bound":
             raise forbidden(request, "Only bound persistent volume claims can be expanded")
@@ -35,7 +35,3 @@ class PersistentVolumeClaimResize(Admission):
         if storage_class is None or not storage_class.allowVolumeExpansion:
             what = "only dynamically provisioned pvc can be resized"
             raise forbidden(request, f"{what} and the storageclass that provisions the pvc must support resize")
-
-
-def _storage(claim: Any) -> Any:
-    return quantity.parse((claim.spec.resources.requests or {}).get("storage") or "0")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kybern.api import quantity
+from kybern.api.storage.classes import storage_of
+from kybern.api.storage.matching import wanted_size
 from kybern.reconcile.interface import Context, Controller, Key
 
 WAITING = "waiting for an external controller to expand this PVC"
@@ -27,17 +28,11 @@ class VolumeExpandController(Controller):
 
     async def reconcile(self, key: Key) -> None:
         claim: Any = self.claims.get(key.name, key.namespace)
-        if claim is not None and claim.status.phase == "Bound" and _wanted(claim) > _held(claim):
+        if claim is None or claim.status.phase != "Bound":
+            return
+        if wanted_size(claim) > storage_of(claim.status.capacity):
             self.events.event(claim, "Normal", "ExternalExpanding", WAITING)
 
 
 def _grew(old: Any, new: Any) -> bool:
-    return old is not None and new is not None and bool(_wanted(new) > _wanted(old))
-
-
-def _wanted(claim: Any) -> Any:
-    return quantity.parse((claim.spec.resources.requests or {}).get("storage", "0"))
-
-
-def _held(claim: Any) -> Any:
-    return quantity.parse((claim.status.capacity or {}).get("storage", "0"))
+    return old is not None and new is not None and bool(wanted_size(new) > wanted_size(old))

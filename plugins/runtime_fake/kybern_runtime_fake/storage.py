@@ -11,6 +11,7 @@ from typing import Any
 
 from kybern.api import quantity, types
 from kybern.api.errors import StatusError
+from kybern.api.storage.classes import storage_of
 from kybern.reconcile.interface import Context, Controller, Key
 
 PROVISIONER = "fake.kybern.dev"
@@ -152,7 +153,7 @@ class FakeResizer(Controller):
         volume: Any = self.volumes.get(claim.spec.volumeName or "")
         if volume is None or not is_ours(volume):
             return
-        if _amount(claim.spec.resources.requests) > _amount(claim.status.capacity):
+        if storage_of(claim.spec.resources.requests) > storage_of(claim.status.capacity):
             await self._grow(claim, volume)
         elif (claim.spec.volumeAttributesClassName or None) != claim.status.currentVolumeAttributesClassName:
             await self._modify(claim, volume)
@@ -161,7 +162,7 @@ class FakeResizer(Controller):
         wanted = claim.spec.resources.requests["storage"]
         text = f"External resizer is resizing volume {volume.metadata.name}"
         self.events.event(claim, "Normal", "Resizing", text)
-        if _amount(volume.spec.capacity) < quantity.parse(wanted):
+        if storage_of(volume.spec.capacity) < quantity.parse(wanted):
             grown = types.copy(volume)
             grown.spec.capacity = {"storage": wanted}
             await self.client.update(grown)
@@ -254,7 +255,3 @@ def is_to_go(volume: Any) -> bool:
     """Whether a volume of ours is released, and not to be kept."""
     policy = volume.spec.persistentVolumeReclaimPolicy
     return bool(volume.status.phase == "Released" and policy == "Delete")
-
-
-def _amount(amounts: Any) -> Any:
-    return quantity.parse((amounts or {}).get("storage", "0"))

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from kybern.api import quantity
 from kybern.api.errors import StatusError
-from kybern.api.storage.classes import class_of
+from kybern.api.storage.classes import class_of, storage_of
 from kybern.api.storage.matching import SELECTED_NODE, best_match
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.podinfo import PodInfo
@@ -144,7 +143,7 @@ class VolumeBinding(Policy):
         found = self._volumes.storage_class(claim)
         if not self._capacities.counts(found):
             return True
-        room = self._capacities.largest(found, _size(claim.spec.resources.requests), info)
+        room = self._capacities.largest(found, storage_of(claim.spec.resources.requests), info)
         if room is None:
             return False
         rooms[claim.metadata.uid or claim.metadata.name] = room
@@ -168,13 +167,13 @@ class VolumeBinding(Policy):
         for claim, volume in plan:
             name, room = class_of(claim), rooms.get(claim.metadata.uid or claim.metadata.name)
             if static and volume is not None:
-                there[name] = there.get(name, Fraction(0)) + _size(volume.spec.capacity)
+                there[name] = there.get(name, Fraction(0)) + storage_of(volume.spec.capacity)
             elif not static and room is not None:
                 # Claims of one class share what there is.
                 there[name] = room
             else:
                 continue
-            wanted[name] = wanted.get(name, Fraction(0)) + _size(claim.spec.resources.requests)
+            wanted[name] = wanted.get(name, Fraction(0)) + storage_of(claim.spec.resources.requests)
         scores = [self._worth_of(wanted[name], amount) for name, amount in there.items()]
         return self._worth.mean(sum(scores), len(scores))
 
@@ -276,10 +275,6 @@ def _wrong_with(claim: Any, ref: ClaimRef, pod: PodInfo) -> str:
     if ref.ephemeral and not any(o.uid == pod.uid and o.controller for o in claim.metadata.ownerReferences or ()):
         return f"PVC {pod.namespace}/{ref.name} was not created for pod {pod.namespace}/{pod.name} (pod is not owner)"
     return ""
-
-
-def _size(amounts: Mapping[str, str] | None) -> Fraction:
-    return quantity.parse((amounts or {}).get("storage", "0"))
 
 
 def _uses(pod: PodInfo, old: Any, new: Any) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kybern.api import quantity, types
+from kybern.api import types
 from kybern.api.field import Errors, Path
 from kybern.api.kind import Column, Kind, Subresource, WriteContext
-from kybern.api.storage.classes import class_of
+from kybern.api.storage.classes import class_of, storage_of
 from kybern.api.table import AGE, NAME, UNSET, age
 from kybern.api.validation import names
 from kybern.api.validation.resources import validate_positive_quantity
@@ -155,14 +155,10 @@ def validate_update(new: Any, old: Any, errors: Errors) -> None:
             setattr(given, field, getattr(stored, field))
     if given != stored:
         errors.forbidden(SPEC, IMMUTABLE)
-    wanted, before = _storage(new.spec.resources.requests), _storage(stored.resources.requests)
-    held = _storage(old.status.capacity)
+    wanted, before = storage_of(new.spec.resources.requests), storage_of(stored.resources.requests)
+    held = storage_of(old.status.capacity)
     if wanted < before and wanted < held:
         errors.forbidden(SPEC.child("resources", "requests", "storage"), "field can not be less than status.capacity")
-
-
-def _storage(amounts: dict[str, str] | None) -> Any:
-    return quantity.parse((amounts or {}).get("storage") or "0")
 
 
 def modes_text(modes: Sequence[str] | None) -> str:

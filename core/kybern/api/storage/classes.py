@@ -1,16 +1,18 @@
-"""Which storage class a claim or volume is of, which class is the default, and which claims a pod has.
+"""Which storage class a claim or volume is of and how large it is, which class is the default, which claims a pod has.
 
 Asked by admission, controllers and the scheduler alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
+from kybern.api import quantity
 from kybern.api.time import parse_time
 
-__all__ = ["CLASS_ANNOTATION", "claims_of", "class_of", "default_class", "has_no_class", "is_default"]
+__all__ = ["CLASS_ANNOTATION", "claims_of", "class_of", "default_class", "has_no_class", "is_default", "storage_of"]
 
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 DEFAULT_ANNOTATIONS = (
@@ -44,6 +46,11 @@ def default_class(classes: Iterable[Any]) -> Any | None:
 def _newest_first(storage_class: Any) -> tuple[float, str]:
     created = storage_class.metadata.creationTimestamp
     return (-parse_time(created) if created else 0.0, storage_class.metadata.name)
+
+
+def storage_of(amounts: Mapping[str, str] | None) -> Fraction:
+    """How much storage a capacity or a request names; 0 when none."""
+    return quantity.parse((amounts or {}).get("storage") or "0")
 
 
 def claims_of(pod: Any) -> Iterator[str]:

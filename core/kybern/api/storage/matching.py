@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kybern.api import quantity, selectors
-from kybern.api.storage.classes import class_of
+from kybern.api import selectors
+from kybern.api.storage.classes import class_of, storage_of
 
 __all__ = ["SELECTED_NODE", "best_match", "is_for", "misfit", "same_mode", "size_of", "wanted_size"]
 
@@ -84,9 +84,9 @@ def _has_access(volume: Any, claim: Any) -> bool:
 
 def size_of(volume: Any) -> Any:
     """The volume's capacity."""
-    return quantity.parse((volume.spec.capacity or {}).get("storage", "0"))
+    return storage_of(volume.spec.capacity)
 
 
 def wanted_size(claim: Any) -> Any:
     """What the claim asks for."""
-    return quantity.parse((claim.spec.resources.requests or {}).get("storage", "0"))
+    return storage_of(claim.spec.resources.requests)
