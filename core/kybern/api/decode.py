@@ -38,11 +38,14 @@ _LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
 
 
-def read(target: Kind | type[Any], data: bytes | dict[str, Any], *, strict: bool) -> tuple[Any, list[str]]:
+def read(
+    target: Kind | type[Any], data: bytes | dict[str, Any], *, strict: bool, encoded: bool = False
+) -> tuple[Any, list[str]]:
     """JSON bytes or plain data -> (object, problems).
 
     Problems are unknown and duplicate fields, found when `strict`; whether they are errors or warnings
-    is the caller's business (`strict_error`). Raises StatusError 400 for what is no such object.
+    is the caller's business (`strict_error`). `encoded`: we made the bytes ourselves, from data that cannot name
+    a field twice. Raises StatusError 400 for what is no such object.
     """
     cls = target.struct if isinstance(target, Kind) else target
     try:
@@ -50,7 +53,8 @@ def read(target: Kind | type[Any], data: bytes | dict[str, Any], *, strict: bool
         types.normalize(obj)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return _read_slowly(cls, data, strict)
-    if _is_other_kind(cls, obj) or (strict and isinstance(data, bytes) and _may_have_duplicates(data)):
+    doubtful = strict and not encoded
+    if _is_other_kind(cls, obj) or (doubtful and isinstance(data, bytes) and _may_have_duplicates(data)):
         return _read_slowly(cls, data, strict)
     return obj, []
 

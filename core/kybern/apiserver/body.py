@@ -72,11 +72,14 @@ def _in_every_group(data: bytes) -> bytes:
     return msgspec.json.encode({**plain, "apiVersion": "v1"})
 
 
-def object_from(data: bytes | Any, target: Kind | type[Any], field_validation: str, warnings: list[str]) -> Any:
-    """JSON bytes or plain data as a Struct. Unknown and duplicate fields are an error, a warning or nothing."""
+def object_from(
+    data: bytes | Any, target: Kind | type[Any], field_validation: str, warnings: list[str], *, encoded: bool = False
+) -> Any:
+    """JSON bytes or plain data as a Struct. Unknown and duplicate fields are an error, a warning or nothing.
+    `encoded`: the bytes are our own."""
     strict = field_validation != "Ignore"
     try:
-        obj, problems = decode.read(target, data, strict=strict)
+        obj, problems = decode.read(target, data, strict=strict, encoded=encoded)
     except (ValueError, RecursionError) as error:
         raise StatusError.bad_request(f"the object provided is unrecognized: {error}") from None
     if problems and strict:

@@ -100,7 +100,7 @@ def _apply(kind: str, target: Any, patch: Any, definition: str) -> Any:
 def _decoded(patched: Any, struct: type[Any], field_validation: str, warnings: list[str]) -> Any:
     data = msgspec.json.encode(patched)
     try:
-        return object_from(data, struct, field_validation, warnings)
+        return object_from(data, struct, field_validation, warnings, encoded=True)
     except StatusError as error:
         errors = Errors()
         errors.invalid(
