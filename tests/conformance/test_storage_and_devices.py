@@ -78,6 +78,33 @@ def test_the_life_of_an_object(api: Asker, api_version: str, kind: str, fields: 
     assert (told[second.metadata.name][0], told[second.metadata.name][-1]) == ("ADDED", "DELETED")
 
 
+def test_statuses_are_patched_and_stay_as_they_were_patched(api: Asker) -> None:
+    """Nobody's controller takes back what somebody wrote beside what it owns."""
+    name = api.namespace
+    api.core.create_persistent_volume(volume(name, storageClassName=name))
+    claim = {"metadata": {"name": "c"}, "spec": CLAIM | {"storageClassName": name}}
+    api.core.create_namespaced_persistent_volume_claim(name, claim)
+    api.until(lambda: phase(api, name) == "Bound")
+    told = {"status": {"message": "StatusPatched", "reason": "E2E patchStatus"}}
+    assert api.core.patch_persistent_volume_status(name, told).status.message == "StatusPatched"
+    condition = {"type": "Custom", "status": "True", "reason": "E2E", "message": "patched"}
+    api.core.patch_namespaced_persistent_volume_claim_status("c", name, {"status": {"conditions": [condition]}})
+    source = {"persistentVolumeName": "v"}
+    spec = {"attacher": DRIVER, "nodeName": "gone", "source": source}
+    storage = api.official.StorageV1Api()
+    storage.create_volume_attachment({"metadata": {"name": name}, "spec": spec})
+    storage.patch_volume_attachment_status(name, {"status": {"attached": True, "attachmentMetadata": {"a": "b"}}})
+    api.advance(30)
+    assert api.core.read_persistent_volume(name).status.reason == "E2E patchStatus"
+    [kept] = api.core.read_namespaced_persistent_volume_claim("c", name).status.conditions
+    assert (kept.type, kept.message) == ("Custom", "patched")
+    found = storage.read_volume_attachment(name)
+    assert (found.status.attached, found.status.attachment_metadata) == (True, {"a": "b"})
+    storage.delete_volume_attachment(name)
+    api.core.delete_namespaced_persistent_volume_claim("c", name)
+    api.core.delete_persistent_volume(name)
+
+
 def volume(name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": CAPACITY | {"hostPath": {"path": "/tmp/x"}} | spec}
 

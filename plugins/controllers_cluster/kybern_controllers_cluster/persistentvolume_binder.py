@@ -310,7 +310,7 @@ class PersistentVolumeBinder(Controller):
             self.events.event(volume, "Warning", reason, message)
 
     async def _set_volume_phase(self, volume: Any, phase: str, message: str = "") -> Any:
-        if volume.status.phase == phase and (volume.status.message or "") == message:
+        if volume.status.phase == phase:
             return volume
         changed = types.copy(volume)
         changed.status.phase = phase
