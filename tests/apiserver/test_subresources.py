@@ -145,7 +145,7 @@ async def running(api: Api, ready: bool = True) -> None:
     await api.patch(f"{PODS}/p/status", {"status": {"phase": "Running", "conditions": conditions}})
 
 
-async def budget(api: Api, allowed: int, **status: int) -> None:
+async def budget(api: Api, allowed: int, **status: Any) -> None:
     spec = {"selector": {"matchLabels": {"app": "x"}}, "minAvailable": 1}
     made = await api.create(BUDGETS, {"metadata": {"name": "b"}, "spec": spec})
     given = {
@@ -187,6 +187,47 @@ async def test_a_budget_that_is_not_counted_yet_refuses(api: Api) -> None:
     answer = await api.ask("POST", f"{PODS}/p/eviction", EVICTION)
     assert answer.code == 429
     assert "is still being processed by the server" in answer.json["details"]["causes"][0]["message"]
+
+
+async def test_the_last_eviction_that_a_budget_allows_says_so_in_its_condition(api: Api) -> None:
+    await running(api)
+    allowed = {
+        "type": "DisruptionAllowed",
+        "status": "True",
+        "reason": "SufficientPods",
+        "message": "",
+        "observedGeneration": 1,
+    }
+    await budget(api, 1, conditions=[allowed | {"lastTransitionTime": "2026-01-01T00:00:00Z"}])
+    assert (await api.ask("POST", f"{PODS}/p/eviction", EVICTION)).code == 201
+    (condition,) = (await api.get(f"{BUDGETS}/b"))["status"]["conditions"]
+    assert (condition["status"], condition["reason"]) == ("False", "InsufficientPods")
+
+
+async def test_a_budget_that_could_not_be_counted_says_why_it_refuses(api: Api) -> None:
+    await running(api)
+    failed = {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": "no scale"}
+    await budget(api, 0, conditions=[failed | {"lastTransitionTime": "2026-01-01T00:00:00Z"}])
+    answer = await api.ask("POST", f"{PODS}/p/eviction", EVICTION)
+    assert answer.code == 429
+    text = "The disruption budget b does not allow evicting pods currently because it failed sync: no scale"
+    assert answer.json["details"]["causes"][0]["message"] == text
+
+
+@pytest.mark.parametrize("named", [{}, {"name": "q"}])
+async def test_an_eviction_names_its_pod(api: Api, named: dict[str, str]) -> None:
+    await running(api)
+    answer = await api.ask("POST", f"{PODS}/p/eviction", EVICTION | {"metadata": named})
+    assert (answer.code, answer.message) == (400, "name in URL does not match name in Eviction object")
+
+
+async def test_an_eviction_of_another_pod_than_was_meant_spends_nothing(api: Api) -> None:
+    await running(api)
+    await budget(api, 1)
+    meant = EVICTION | {"deleteOptions": {"preconditions": {"uid": "another"}}}
+    assert (await api.ask("POST", f"{PODS}/p/eviction", meant)).code == 409
+    assert (await api.get(f"{BUDGETS}/b"))["status"]["disruptionsAllowed"] == 1
+    assert "DisruptionTarget" not in [c["type"] for c in (await api.get(f"{PODS}/p"))["status"]["conditions"]]
 
 
 async def test_a_pod_that_is_not_ready_may_go_when_enough_others_are(api: Api) -> None:

@@ -42,7 +42,7 @@ class Evictions:
         options = write_options(request.query, "CreateOptions")
         eviction = await body.read_object(request, types.struct("policy", "v1", "Eviction"), options.field_validation)
         op = operation(request, options.dry_run, options.field_manager)
-        if eviction.metadata.name and eviction.metadata.name != op.name:
+        if eviction.metadata.name != op.name:
             raise StatusError.bad_request("name in URL does not match name in Eviction object")
         await self._evict(resource, op, eviction)
         return plain(201, success() | {"code": 201})
