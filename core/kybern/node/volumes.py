@@ -45,12 +45,15 @@ def _no_claim(name: str) -> str:
 
 async def unattached_volumes(pod: Any, node: Any, drivers: Collection[str], sources: Sources) -> list[str]:
     """The claims of the pod whose volumes are yet to be attached to the node, by one of the drivers it knows."""
+    names = list(claims_of(pod))
+    if not names or not drivers:
+        return []
     from kybern.api.core import PersistentVolume, PersistentVolumeClaim
     from kybern.api.storage import CSIDriver
 
     found = []
     attached = {volume.name for volume in node.status.volumesAttached or ()}
-    for name in claims_of(pod) if drivers else ():
+    for name in names:
         claim: Any = await sources.get(PersistentVolumeClaim, pod.metadata.namespace, name)
         volume: Any = await sources.get(PersistentVolume, "", claim.spec.volumeName) if claim is not None else None
         csi = volume.spec.csi if volume is not None else None
