@@ -373,3 +373,20 @@ async def test_a_server_told_so_keeps_books_about_everybody(api: Api) -> None:
     api.server.backend.tracks_everybody = True
     made = await api.ask("POST", CONFIG_MAPS, config_map("a"), User_Agent="operator/v2 linux")
     assert set(owners(made.json)) == {"operator/Update"}
+
+
+async def test_a_scale_is_applied_like_the_replicas_that_it_is(api: Api, apply: Applier) -> None:
+    target = f"{DEPLOYMENTS}/d"
+    await apply("one", target, {"spec": deployment("d")["spec"]})
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "d"}, "spec": {"replicas": 5}}
+    refused = await apply("scaler", f"{target}/scale", scale)
+    assert refused.message == 'Apply failed with 1 conflict: conflict with "one": .spec.replicas'
+    forced = await apply("scaler", f"{target}/scale", scale, "&force=true")
+    assert (forced.json["kind"], forced.json["spec"]["replicas"]) == ("Scale", 5)
+    entries = (await api.get(target))["metadata"]["managedFields"]
+    [entry] = [e for e in entries if e["manager"] == "scaler"]
+    assert (entry["operation"], entry["subresource"], entry["fieldsV1"]) == (
+        "Apply", "scale", {"f:spec": {"f:replicas": {}}},
+    )  # fmt: skip
+    wrong = await apply("scaler", f"{target}/scale", {**scale, "apiVersion": "apps/v1"})
+    assert wrong.message.endswith("Specified patch version: apps/v1, expected: autoscaling/v1")

@@ -9,11 +9,13 @@ from kybern.api.errors import StatusError
 from kybern.api.field import Errors
 from kybern.apiserver import body
 from kybern.apiserver.backend import Backend
+from kybern.apiserver.body import object_from
 from kybern.apiserver.encode import plain
 from kybern.apiserver.handlers import operation
 from kybern.apiserver.negotiate import Media, negotiate
-from kybern.apiserver.options import write_options
-from kybern.apiserver.patching import change_of
+from kybern.apiserver.operation import Operation
+from kybern.apiserver.options import WriteOptions, write_options
+from kybern.apiserver.patching import APPLY, applied_body, applied_decoder, change_of
 from kybern.apiserver.request import Request
 from kybern.apiserver.resource import Resource
 from kybern.apiserver.response import Answer
@@ -38,6 +40,8 @@ class Scales:
         options = write_options(request.query, "PatchOptions" if request.verb == "patch" else "UpdateOptions")
         op = operation(request, options.dry_run, options.field_manager)
         struct = types.struct("autoscaling", "v1", "Scale")
+        if request.verb == "patch" and body.media_type(request) == APPLY:
+            return await self._apply(request, resource, options, op, media)
         if request.verb == "patch":
             change_scale = await change_of(request, struct, options.field_validation)
         else:
@@ -47,6 +51,34 @@ class Scales:
         change = _change(resource, change_scale)
         written = await update(self._backend, resource, op, change, blind=True)
         return _answer(resource, written.object, media)
+
+    async def _apply(
+        self, request: Request, resource: Resource, options: WriteOptions, op: Operation, media: Media
+    ) -> Answer:
+        """Applying a Scale is applying an object that says nothing but how many replicas are wanted."""
+        from kybern.apiserver.verbs.apply import apply, check_form
+
+        struct = types.struct("autoscaling", "v1", "Scale")
+        plain_scale = await applied_body(request, options)
+        check_form(struct, "autoscaling/v1", plain_scale)
+        scale = object_from(plain_scale, struct, options.field_validation, request.warnings)
+        check_identity(scale.metadata, op, resource)
+        _check(scale)
+        kind = resource.kind
+        wanted: dict[str, Any] = {
+            "apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": op.name},
+            **_nested(_paths(resource)[0], scale.spec.replicas or 0),
+        }  # fmt: skip
+        decode = applied_decoder(request, resource, options)
+        written = await apply(self._backend, resource, op, wanted, decode, force=options.force)
+        return _answer(resource, written.object, media)
+
+
+def _nested(path: str, value: Any) -> dict[str, Any]:
+    for name in reversed(path.lstrip(".").split(".")):
+        value = {name: value}
+    nested: dict[str, Any] = value
+    return nested
 
 
 def _change(resource: Resource, change_scale: Change) -> Change:

@@ -22,7 +22,7 @@ from kybern.apiserver.resource import Resource
 from kybern.apiserver.verbs.create import create, require_create
 from kybern.apiserver.verbs.update import check_identity, update
 
-__all__ = ["apply"]
+__all__ = ["apply", "check_form"]
 
 Decode = Callable[[Any], Any]
 """Plain data -> Struct, or StatusError."""
@@ -33,7 +33,7 @@ async def apply(
 ) -> Written:
     """Make the object have these fields. `decode` turns plain data into the served Struct."""
     wanted = _without_nulls(wanted)
-    _check_form(resource, wanted)
+    check_form(resource.struct, resource.kind.api_version, wanted)
     given = decode(wanted)
     if given.metadata.managedFields:
         raise StatusError.bad_request("metadata.managedFields must be nil")
@@ -56,22 +56,21 @@ async def apply(
     return await update(backend, resource, op, step.change, blind=True)
 
 
-def _check_form(resource: Resource, wanted: dict[str, Any]) -> None:
+def check_form(struct: type[Any], expected: str, wanted: dict[str, Any]) -> None:
     """What is applied is of this version of the kind, and has only fields that it knows; StatusError 400."""
-    kind, version = resource.kind, wanted.get("apiVersion", "")
-    if version != kind.api_version:
+    version, definition = wanted.get("apiVersion", ""), types.definition_of(struct)
+    if version != expected:
         raise StatusError.bad_request(
-            f"Incorrect version specified in apply patch. Specified patch version: {version}, "
-            f"expected: {kind.api_version}"
+            f"Incorrect version specified in apply patch. Specified patch version: {version}, expected: {expected}"
         )
-    found = list(misfits(wanted, object_type(types.definition_of(resource.struct).name)))
+    found = list(misfits(wanted, object_type(definition.name)))
     if not found:
         return
     metadata = wanted.get("metadata")
     name, namespace = (
         (metadata.get(key, "") for key in ("name", "namespace")) if isinstance(metadata, dict) else ("", "")
     )
-    full = f"{kind.group}/{kind.version}, Kind={kind.kind}"
+    full = f"{expected if '/' in expected else '/' + expected}, Kind={definition.short}"
     text = found[0] if len(found) == 1 else "errors:" + "".join(f"\n  {problem}" for problem in found)
     raise StatusError.bad_request(f"failed to create typed patch object ({namespace}/{name}; {full}): {text}")
 
