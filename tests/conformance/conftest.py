@@ -52,6 +52,10 @@ class Asker:
         return self.official.AppsV1Api()
 
     @property
+    def batch(self) -> Any:
+        return self.official.BatchV1Api()
+
+    @property
     def policy(self) -> Any:
         return self.official.PolicyV1Api()
 

@@ -177,6 +177,7 @@ async def test_a_new_schedule_means_the_time_to_come(world: World) -> None:
     [
         ({"schedule": "nonsense"}, 'UnparseableSchedule unparseable schedule: "nonsense" : expected exactly 5 fields'),
         ({"timeZone": "Mars/Base"}, 'UnknownTimeZone invalid timeZone: "Mars/Base": unknown time zone Mars/Base'),
+        ({"schedule": "0 0 31 2 *"}, "InvalidSchedule invalid schedule: 0 0 31 2 * : time difference between two"),
         ({"schedule": "TZ=UTC @daily"}, 'UnsupportedSchedule CRON_TZ or TZ used in schedule "TZ=UTC @daily"'),
     ],
 )

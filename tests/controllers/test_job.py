@@ -277,6 +277,20 @@ async def test_orphaned_pods_are_let_go(world: World) -> None:
         assert not tracked(world)
 
 
+async def test_pods_orphaned_before_their_job_is_gone_are_let_go_with_it(world: World) -> None:
+    await world.apply(Job, job(1))
+    async with world.running(*controllers()):
+        await world.settle(1)
+        await world.client.delete(Job, "work", "default", propagation="Orphan")
+        await world.settle(1)
+        pod = world.all(Pod)[0]
+        await world.client.patch(Pod, pod.metadata.name, "default", {"metadata": {"ownerReferences": None}})
+        await world.settle(1)
+        await world.client.remove(Job, "work", "default")
+        await world.settle(1)
+        assert not tracked(world)
+
+
 async def test_anothers_job_is_left_alone(world: World) -> None:
     await world.apply(Job, job(1, managedBy="example.com/queue"))
     await world.apply(Job, job(1, name="ours", managedBy="kubernetes.io/job-controller"))

@@ -27,6 +27,8 @@ from kybern_controllers_workloads.pod_writer import namespace_ends
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 TOO_MANY = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
 STILL_ACTIVE = "Not starting job because prior execution is running and concurrency policy is Forbid"
+NEVER = "time difference between two schedules is less than 1 second"
+"""What upstream says of a day that no calendar has, like the 31st of February."""
 UNSUPPORTED_ZONE = (
     'CRON_TZ or TZ used in schedule "{}" is not officially supported, '
     "see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
@@ -165,6 +167,11 @@ class CronJobController(Controller):
             return None
         now = self.clock.now()
         since = max(times.handled(cronjob), self._rescheduled.get(key, 0.0))
+        wait = times.next_after(*timetable, since, now)
+        if wait is None:
+            text = f"invalid schedule: {cronjob.spec.schedule} : {NEVER}"
+            self.events.event(cronjob, "Warning", "InvalidSchedule", text)
+            return None
         due = times.due(*timetable, since, now, cronjob.spec.startingDeadlineSeconds)
         if due.missed > times.MANY:
             self.events.event(cronjob, "Warning", "TooManyMissedTimes", TOO_MANY)
@@ -174,7 +181,7 @@ class CronJobController(Controller):
             self.events.event(cronjob, "Normal", "JobAlreadyActive", STILL_ACTIVE)
         else:
             await self._start(cronjob, due.time)
-        return times.next_after(*timetable, since, now)
+        return wait
 
     def _timetable(self, cronjob: Any) -> tuple[Schedule, tzinfo] | None:
         """Schedule and zone; None when there is nothing to run, of which people are told if it is a fault."""
@@ -222,7 +229,11 @@ class CronJobController(Controller):
 
     async def _stop_active(self, cronjob: Any) -> None:
         for reference in list(cronjob.status.active or ()):
-            job: Any = await self.client.get(self.job_kind, reference.name, reference.namespace)
+            try:
+                job: Any = await self.client.get(self.job_kind, reference.name, reference.namespace)
+            except StatusError as error:
+                self.events.event(cronjob, "Warning", "FailedGet", f"Get job: {error}")
+                raise
             await self._delete(cronjob, job)
 
     async def _already_there(self, cronjob: Any, name: str, time: datetime) -> None:

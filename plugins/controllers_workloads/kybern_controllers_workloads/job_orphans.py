@@ -30,10 +30,13 @@ class JobOrphansController(Controller):
         self.pods.add_index("owner", owner_index)
 
     def _job_changed(self, old: Any, new: Any) -> None:
+        """Its pods may still be its own, or have been let go of already, for it to go."""
         if new is not None:
             return
-        pods: list[Any] = self.pods.by_index("owner", old.metadata.uid)
-        for pod in pods:
+        metadata, matches = old.metadata, label_test(old.spec.selector)
+        pods: list[Any] = self.pods.by_index("owner", metadata.uid)
+        orphans: list[Any] = self.pods.by_index("owner", f"orphans/{metadata.namespace}")
+        for pod in (*pods, *(p for p in orphans if matches(p.metadata.labels))):
             if has_finalizer(pod):
                 self.context.enqueue(Key(pod.metadata.namespace, pod.metadata.name))
 
