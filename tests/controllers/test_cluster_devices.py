@@ -280,3 +280,28 @@ async def test_a_class_that_comes_later_serves_pods_that_wait_for_its_resource(k
     await until(kybern_cluster, lambda: "Insufficient example.com/gpu" in why(kybern_cluster, "p"))
     await offer(kybern_cluster, {"name": "a"}, extendedResourceName="example.com/gpu")
     await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"], 60)
+
+
+async def test_pods_join_a_claim_as_long_as_its_devices_taints_are_tolerated(kybern_cluster: Cluster) -> None:
+    await offer(kybern_cluster, {"name": "a"})
+    tolerations = [{"key": "sick", "operator": "Exists", "tolerationSeconds": 600}]
+    exactly = {"deviceClassName": "gpu", "tolerations": tolerations}
+    spec = {"devices": {"requests": [{"name": "r", "exactly": exactly}]}}
+    await create(kybern_cluster, ResourceClaim, {"metadata": {"name": "shared"}, "spec": spec})
+
+    async def join(name: str) -> None:
+        plain = wanting(name)
+        plain["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimName": "shared"}]
+        await create(kybern_cluster, Pod, plain)
+
+    await join("p")
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["p"])
+    await taint_all(kybern_cluster)
+    await join("tolerant")
+    await until(kybern_cluster, lambda: up(kybern_cluster) == ["p", "tolerant"])
+    await kybern_cluster.client.patch(
+        DeviceTaintRule, "r", "", {"spec": {"taint": {"key": "worse", "effect": "NoSchedule"}}}, type="merge"
+    )
+    await join("unhurt")
+    await until(kybern_cluster, lambda: "unhurt" in up(kybern_cluster))
+    await kybern_cluster.client.delete(DeviceTaintRule, "r")

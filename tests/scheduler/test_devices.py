@@ -299,3 +299,18 @@ def test_forty_devices_with_a_constraint_are_searched_in_one_order_only() -> Non
     odd = [device(f"d{i:02}", model="x" if i % 2 else "y") for i in range(40)]
     assert len(given(claim(request(count=20), **IN_A_MODEL), slice_of(*odd))) == 20
     assert given(claim(request(count=21), **IN_A_MODEL), slice_of(*odd)) == []
+
+
+@pytest.mark.parametrize(
+    ("taint", "tolerations", "out"),
+    [
+        ({"key": "sick", "effect": "NoExecute"}, [], True),
+        ({"key": "sick", "effect": "NoExecute"}, [{"key": "sick", "operator": "Exists"}], False),
+        ({"key": "sick", "effect": "NoSchedule"}, [], False),
+        ({"key": "sick", "effect": "None"}, [], False),
+    ],
+)
+def test_which_taints_drive_out_those_who_have_the_device(taint: Any, tolerations: Any, out: bool) -> None:
+    made = allocation(claim(request(tolerations=tolerations)), slice_of(device("a"), device("b")))
+    assert Pools([slice_of(device("a") | {"taints": [taint]}, device("b"))]).drives_out(made) is out
+    assert Pools([slice_of(device("a"), device("b") | {"taints": [taint]})]).drives_out(made) is False

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from kybern.api import quantity
-from kybern.api.resource.taints import taints_of
+from kybern.api.resource.taints import is_tolerated, taints_of
 from kybern.scheduler.nodeinfo import NodeInfo
 from kybern.scheduler.selection import NodeTerm
 from kybern_scheduler_policies.device_selectors import facts_of, qualified
@@ -115,10 +115,25 @@ class Pools:
         self._rules = rules
         self._local: dict[str, list[tuple[Pool, Any]]] = {}
         self._other: list[tuple[Pool, Any]] = []
+        self._taints: dict[Identity, tuple[Any, ...]] = {}
         for pool in _pools(slices):
             for part in pool.slices:
+                self._read_taints(pool, part)
                 place = self._local.setdefault(part.spec.nodeName, []) if part.spec.nodeName else self._other
                 place.append((pool, part))
+
+    def _read_taints(self, pool: Pool, part: Any) -> None:
+        for device in part.spec.devices or ():
+            if taints := tuple(taints_of(pool.driver, pool.name, device, self._rules)):
+                self._taints[pool.driver, pool.name, device.name] = taints
+
+    def drives_out(self, allocation: Any) -> bool:
+        """Whether a device of the allocation has a taint by now that its users have to leave."""
+        return any(
+            taint.effect == "NoExecute" and not is_tolerated(taint, result.tolerations or ())
+            for result in (allocation.devices.results if self._taints else None) or ()
+            for taint in self._taints.get((result.driver, result.pool, result.device), ())
+        )
 
     def offer(self, info: NodeInfo) -> Offer:
         """The devices of complete pools that the node can reach, in order of name."""
@@ -128,10 +143,22 @@ class Pools:
         whole = True
         for pool, part in parts:
             if pool.complete:
-                found += _reachable(part, pool, info, self._rules)
+                found += self._reachable(part, pool, info)
             elif _could_reach(part, info):
                 whole = False
         return Offer(found, whole)
+
+    def _reachable(self, part: Any, pool: Pool, info: NodeInfo) -> Iterator[Candidate]:
+        for device in part.spec.devices or ():
+            where = device if part.spec.perDeviceNodeSelection else part.spec
+            if not _reaches(where, info):
+                continue
+            selector = None if where.allNodes else where.nodeSelector or _only(info.name)
+            if device.bindsToNode:
+                selector = _only(info.name)
+            identity = (pool.driver, pool.name, device.name)
+            taints = self._taints.get(identity, ())
+            yield Candidate(identity, device, facts_of(pool.driver, device), selector, pool, taints)
 
 
 def _pools(slices: Iterable[Any]) -> Iterator[Pool]:
@@ -148,19 +175,6 @@ def _pools(slices: Iterable[Any]) -> Iterator[Pool]:
 
 def _could_reach(part: Any, info: NodeInfo) -> bool:
     return bool(part.spec.perDeviceNodeSelection) or _reaches(part.spec, info)
-
-
-def _reachable(part: Any, pool: Pool, info: NodeInfo, rules: Sequence[Any]) -> Iterator[Candidate]:
-    for device in part.spec.devices or ():
-        where = device if part.spec.perDeviceNodeSelection else part.spec
-        if not _reaches(where, info):
-            continue
-        selector = None if where.allNodes else where.nodeSelector or _only(info.name)
-        if device.bindsToNode:
-            selector = _only(info.name)
-        taints = tuple(taints_of(pool.driver, pool.name, device, rules))
-        identity = (pool.driver, pool.name, device.name)
-        yield Candidate(identity, device, facts_of(pool.driver, device), selector, pool, taints)
 
 
 def _reaches(where: Any, info: NodeInfo) -> bool:

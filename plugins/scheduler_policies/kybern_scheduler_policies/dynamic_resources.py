@@ -197,7 +197,10 @@ class DynamicResources(Policy):
         reserved = claim.status.reservedFor or ()
         if len(reserved) >= RESERVED_MAX and not any(r.uid == pod.uid for r in reserved):
             return "resourceclaim in use"
-        if claim.status.allocation is None:
+        allocation = claim.status.allocation
+        if allocation is not None and self._all_pools().drives_out(allocation):
+            return f"resourceclaim {claim.metadata.name} has a device with a taint that is not tolerated"
+        if allocation is None:
             promised = self._promised.get(claim.metadata.uid)
             if promised is not None and promised[0] != pod.uid:
                 return f"resourceclaim {claim.metadata.name} is in the process of being allocated"
@@ -228,9 +231,7 @@ class DynamicResources(Policy):
         return None
 
     def _allocate(self, plan: _Plan, pending: list[Any], pod: PodInfo, info: NodeInfo) -> Status | None:
-        if self._pools is None:
-            self._pools = Pools(self._slices.list(), self._rules.list())
-        there, used = self._pools.offer(info), self._used(pod)
+        there, used = self._all_pools().offer(info), self._used(pod)
         for claim in pending:
             classes = {name: self._classes.get(name) for name in _class_names(claim)}
             try:
@@ -246,6 +247,11 @@ class DynamicResources(Policy):
             plan.score += sum(ALTERNATIVES_MAX - rank for rank in ranks.values())
             used.add(allocation)
         return None
+
+    def _all_pools(self) -> Pools:
+        if self._pools is None:
+            self._pools = Pools(self._slices.list(), self._rules.list())
+        return self._pools
 
     def _new_id(self) -> str:
         return str(UUID(int=self.handle.random.getrandbits(128), version=4))

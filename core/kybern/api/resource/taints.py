@@ -8,21 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from kybern.api.placement import tolerates
 from kybern.api.time import parse_time
 
-__all__ = ["ACTING", "added", "is_tolerated", "taints_of", "tolerance_ends", "tolerates"]
+__all__ = ["ACTING", "is_tolerated", "rule_selects", "taints_of", "tolerance_ends"]
 
 ACTING = ("NoSchedule", "NoExecute")
 """Other effects, also those that are not known yet, keep nobody away."""
-
-
-def tolerates(toleration: Any, taint: Any) -> bool:
-    """Whether the toleration is about this taint. No effect or key means all of them."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    return bool(toleration.operator == "Exists" or (toleration.value or "") == (taint.value or ""))
 
 
 def is_tolerated(taint: Any, tolerations: Iterable[Any]) -> bool:
@@ -47,7 +39,7 @@ def rule_selects(rule: Any, driver: str, pool: str, device: str) -> bool:
     return all(wanted is None or wanted == actual for wanted, actual in pairs)
 
 
-def added(taint: Any) -> float:
+def _added(taint: Any) -> float:
     """Since when; the beginning of time when it does not say."""
     return float(parse_time(taint.timeAdded)) if taint.timeAdded else 0.0
 
@@ -57,4 +49,4 @@ def tolerance_ends(taint: Any, tolerations: Sequence[Any]) -> float | None:
     about = [t for t in tolerations if tolerates(t, taint)]
     if any(t.tolerationSeconds is None for t in about):
         return None
-    return added(taint) + max((max(t.tolerationSeconds, 0) for t in about), default=0)
+    return _added(taint) + max((max(t.tolerationSeconds, 0) for t in about), default=0)
