@@ -183,7 +183,7 @@ async def test_a_new_schedule_means_the_time_to_come(world: World) -> None:
 )
 async def test_what_is_wrong_is_told(world: World, spec: dict[str, Any], event: str) -> None:
     stored = cronjob(**spec)
-    stored["metadata"] |= {"namespace": "default", "uid": "u"}
+    stored["metadata"] |= {"namespace": "default", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
     await world.client.put(types.from_plain(CronJob, stored))
     async with world.running(CronJobController()):
         await world.settle(1)
