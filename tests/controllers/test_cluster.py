@@ -9,9 +9,8 @@ import pytest
 
 from kybern.api import types
 from kybern.api.apps import Deployment, ReplicaSet
-from kybern.api.core import ConfigMap, Endpoints, Namespace, Pod, Service
+from kybern.api.core import Endpoints, Pod, Service
 from kybern.api.discovery import EndpointSlice
-from kybern.api.errors import StatusError
 from kybern.cluster.cluster import Cluster
 from tests.controllers.rollouts import deployment
 
@@ -70,17 +69,6 @@ async def test_a_deployment_rolls_out_and_back(kybern_cluster: Cluster) -> None:
     assert sets == {"2", "3"}
 
 
-async def test_a_deleted_pod_is_replaced(kybern_cluster: Cluster) -> None:
-    await create(kybern_cluster, Deployment, deployment(2))
-    await until(kybern_cluster, lambda: complete(kybern_cluster))
-    gone = running(kybern_cluster)[0].metadata
-    await kybern_cluster.client.delete(Pod, gone.name, "default")
-    await until(
-        kybern_cluster,
-        lambda: len(running(kybern_cluster)) == 2 and gone.uid not in {p.metadata.uid for p in running(kybern_cluster)},
-    )
-
-
 @pytest.mark.parametrize("way", ["Background", "Foreground", "Orphan"])
 async def test_deletion_in_its_three_ways(kybern_cluster: Cluster, way: Any) -> None:
     await create(kybern_cluster, Deployment, deployment(2))
@@ -94,22 +82,6 @@ async def test_deletion_in_its_three_ways(kybern_cluster: Cluster, way: Any) -> 
         assert len(running(kybern_cluster)) == 2
         return
     await until(kybern_cluster, lambda: not all_of(kybern_cluster, Pod, "default"))
-
-
-async def test_a_namespace_goes_with_all_that_is_in_it(kybern_cluster: Cluster) -> None:
-    await kybern_cluster.client.create(types.from_plain(Namespace, {"metadata": {"name": "shop"}}))
-    shop = deployment(2)
-    shop["metadata"]["namespace"] = "shop"
-    await create(kybern_cluster, Deployment, shop)
-    await create(kybern_cluster, ConfigMap, {"metadata": {"name": "c", "namespace": "shop"}})
-    await until(kybern_cluster, lambda: len(all_of(kybern_cluster, Pod, "shop")) == 2)
-    await kybern_cluster.client.delete(Namespace, "shop")
-    with pytest.raises(StatusError, match="being terminated"):
-        await create(kybern_cluster, ConfigMap, {"metadata": {"name": "late", "namespace": "shop"}})
-    namespaces = kybern_cluster.informers.informer(Namespace)
-    await until(kybern_cluster, lambda: namespaces.get("shop") is None)
-    for kind in (Pod, ReplicaSet, Deployment, ConfigMap):
-        assert all_of(kybern_cluster, kind, "shop") == []
 
 
 async def test_a_service_finds_the_ready_pods(kybern_cluster: Cluster) -> None:

@@ -2,7 +2,7 @@
 
 However often and wherever it dies, kubectl shows in the end what it shows when nothing goes wrong. The story is
 told at once in several namespaces, each with a process of its own: one is never killed, one after every write,
-others after every fourth, so that between them there is no write that was nobody's last; and in one there are
+others after every third, so that between them there is no write that was nobody's last; and in one there are
 two processes.
 """
 
@@ -15,21 +15,25 @@ import anyio
 import pytest
 from anyio.abc import TaskGroup
 
+from kybern.api.batch import Job
 from kybern.api.core import Pod
 from kybern.cluster.cluster import Cluster
 from tests.disturbed.conftest import Bench
 from tests.disturbed.mortal import Controllers, Process
-from tests.disturbed.stories import STORIES, manifests, shown
+from tests.disturbed.stories import STORIES
+from tests.disturbed.telling import manifests, shown
 
 pytestmark = pytest.mark.anyio
 
 LIVES: dict[str, list[list[int]]] = {
     "calm": [[]],
     "always": [[1] * 60],
-    **{f"every-4-from-{first}": [[first] + [4] * 12] for first in range(1, 5)},
+    **{f"every-3-from-{first}": [[first] + [3] * 20] for first in range(1, 4)},
     "twice": [[], []],
 }
 """Namespace -> for each process in it, after how many writes each of its lives ends; one more goes on."""
+
+SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -37,7 +41,7 @@ async def test_killed_at_every_step_it_comes_to_the_same_end(bench: Bench, name:
     story = STORIES[name]
     names = story.controllers.split()
     spaces = {f"{name}-{how}": lives for how, lives in LIVES.items()}
-    most = count_pods(bench.cluster, spaces)
+    seen = Seen(bench.cluster, spaces)
     async with bench.others(names), anyio.create_task_group() as tasks:
         processes = start(bench, tasks, bench.controllers(names), spaces)
         ends = await tell(bench, name, list(spaces))
@@ -45,7 +49,8 @@ async def test_killed_at_every_step_it_comes_to_the_same_end(bench: Bench, name:
     wanted = ends.pop(f"{name}-calm")
     different = {space: end for space, end in ends.items() if end != wanted}
     assert not different, f"{sorted(different)}: {explain(*different.popitem(), wanted)}"
-    for space, number in most.items():
+    assert all(len(jobs) == 1 for jobs in seen.started.values()), "a time was started twice"
+    for space, number in seen.most.items():
         assert number <= story.most or space.endswith("-twice"), f"{space}: {number} pods at once"
     always = processes[f"{name}-always"]
     assert 0 < always.deaths == always.writes < 60, "its story has more steps than it has lives"
@@ -75,22 +80,32 @@ async def tell(bench: Bench, name: str, spaces: Sequence[str]) -> dict[str, list
     return shown(seen["items"], spaces)
 
 
-def count_pods(cluster: Cluster, spaces: Iterable[str]) -> dict[str, int]:
-    """Namespace -> the most live pods there were at any moment from now on."""
-    live: dict[str, set[str]] = {space: set() for space in spaces}
-    most = dict.fromkeys(spaces, 0)
+class Seen:
+    """What there was in these namespaces at any moment from now on."""
 
-    def changed(old: Any, new: Any) -> None:
+    def __init__(self, cluster: Cluster, spaces: Iterable[str]) -> None:
+        self._live: dict[str, set[str]] = {space: set() for space in spaces}
+        self.most = dict.fromkeys(self._live, 0)
+        """Namespace -> live pods, when there were the most."""
+        self.started: dict[tuple[str, str], set[str]] = {}
+        """Namespace and scheduled time -> the Jobs (uids) that were started for it."""
+        cluster.informers.informer(Pod).on_change(self._pod)
+        cluster.informers.informer(Job).on_change(self._job)
+
+    def _pod(self, old: Any, new: Any) -> None:
         pod = new if new is not None else old
         space = pod.metadata.namespace
-        if space not in live:
+        if space not in self._live:
             return
         ended = new is None or pod.metadata.deletionTimestamp or pod.status.phase in ("Succeeded", "Failed")
-        (live[space].discard if ended else live[space].add)(pod.metadata.name)
-        most[space] = max(most[space], len(live[space]))
+        (self._live[space].discard if ended else self._live[space].add)(pod.metadata.name)
+        self.most[space] = max(self.most[space], len(self._live[space]))
 
-    cluster.informers.informer(Pod).on_change(changed)
-    return most
+    def _job(self, old: Any, new: Any) -> None:
+        metadata = (new if new is not None else old).metadata
+        time = (metadata.annotations or {}).get(SCHEDULED)
+        if time and metadata.namespace in self._live:
+            self.started.setdefault((metadata.namespace, time), set()).add(metadata.uid)
 
 
 def explain(space: str, end: list[str], wanted: list[str]) -> str:

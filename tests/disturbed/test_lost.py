@@ -57,6 +57,17 @@ async def test_a_node_dies_and_comes_back(kubectl: Kubectl) -> None:
     assert (await kubectl.json("get", "job", "job"))["status"]["failed"] == len(lost["job"])
 
 
+async def test_a_daemon_set_follows_nodes_that_go_for_good_and_come_anew(kubectl: Kubectl) -> None:
+    workload = WORKLOADS["daemonset"]
+    await kubectl("apply", "-f", "-", stdin=workload.manifest())
+    await workload.has(kubectl)
+    await broken(kubectl, "stop", "node-2")
+    await kubectl("delete", "node", "node-2")
+    assert nodes(await workload.has(kubectl, 2)) == {"node-1", "node-3"}
+    await broken(kubectl, "start", "node-2")
+    assert nodes(await workload.has(kubectl)) == NODES
+
+
 async def left_by(kubectl: Kubectl, kind: str, lost: set[str]) -> None:
     """What became of the pods on the dead node, and of their workload."""
     assert lost, "it had no pod there"
