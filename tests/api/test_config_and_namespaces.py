@@ -248,6 +248,16 @@ def test_both_groups_show_the_same_event() -> None:
     assert new_style.row(event, NOW + 60) == ["60s", "Normal", "R", "pod/p", "", "x.io/c", "n", "60s", 1, "e"]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("regarding.kind", "Pod"), ("involvedObject.name", "p"), ("reportingController", "x.io/c"), ("reason", "R")],
+)
+def test_new_events_are_selected_by_the_names_of_both_groups(field: str, value: str) -> None:
+    new_style = registry.builtin().kind("events.k8s.io", "v1", "Event")
+    assert new_style is not None
+    assert new_style.selectable[field](created(new_style, NEW_STYLE)) == value
+
+
 def test_a_stored_event_only_counts_on() -> None:
     new_style = registry.builtin().kind("events.k8s.io", "v1", "Event")
     assert new_style is not None

@@ -71,6 +71,13 @@ def _on_core(read: Any) -> Any:
     return lambda obj: read(to_core(obj))
 
 
+def selectable_fields() -> dict[str, Any]:
+    """The core API's, under this version's names for them too."""
+    fields = {name: _on_core(read) for name, read in core.selectable_fields().items()}
+    renamed = {name.replace("involvedObject.", "regarding."): read for name, read in fields.items()}
+    return fields | renamed | {"reportingController": fields["reportingComponent"]}
+
+
 KIND = Kind(
     group="events.k8s.io",
     version="v1",
@@ -80,7 +87,7 @@ KIND = Kind(
     short_names=("ev",),
     validate=validate,
     validate_update=validate_update,
-    selectable={name: _on_core(read) for name, read in core.selectable_fields().items()},
+    selectable=selectable_fields(),
     columns=core.COLUMNS,
     row=row,
     storage_version_of=("", "v1"),
