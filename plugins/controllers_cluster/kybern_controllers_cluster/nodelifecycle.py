@@ -125,6 +125,7 @@ class NodeLifecycleController(Controller):
 
     name = "nodelifecycle"
     event_source = "node-controller"
+    workers = 8
 
     def setup(self, context: Context) -> None:
         from kybern.api.coordination import Lease
