@@ -33,17 +33,6 @@ def test_a_quota_is_counted_shown_and_holds(kubectl: Kubectl) -> None:
     assert "must specify requests.cpu for: p" in kubectl.fails("run", "p", "--image=nginx")
 
 
-def test_a_deployment_says_that_its_quota_has_run_out(kubectl: Kubectl) -> None:
-    kubectl("create", "quota", "q", "--hard=pods=2")
-    kubectl.eventually("get", "quota", "q", "-o", "jsonpath={.status.used.pods}", becomes="0")
-    kubectl("create", "deployment", "web", "--image=nginx", "--replicas=4")
-    kubectl.eventually("get", "deployment", "web", "-o", "jsonpath={.status.availableReplicas}", becomes="2")
-    condition = 'jsonpath={.status.conditions[?(@.type=="ReplicaFailure")].reason}'
-    kubectl.eventually("get", "deployment", "web", "-o", condition, becomes="FailedCreate")
-    kubectl("patch", "quota", "q", "-p", '{"spec":{"hard":{"pods":"10"}}}')
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-
-
 def test_limits_give_defaults_and_bounds(kubectl: Kubectl) -> None:
     limits = [{"type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m"}, "max": {"cpu": "1"}}]
     kubectl("apply", "-f", "-", stdin=manifest("v1", "LimitRange", "bounds", spec={"limits": limits}))
