@@ -172,11 +172,13 @@ class CronJobController(Controller):
             text = f"invalid schedule: {cronjob.spec.schedule} : {NEVER}"
             self.events.event(cronjob, "Warning", "InvalidSchedule", text)
             return None
-        due = times.due(*timetable, since, now, cronjob.spec.startingDeadlineSeconds)
+        deadline = cronjob.spec.startingDeadlineSeconds
+        due = times.due(*timetable, since, now, deadline)
         if due.missed > times.MANY:
             self.events.event(cronjob, "Warning", "TooManyMissedTimes", TOO_MANY)
         if due.time is None:
-            self._note_missed(key, cronjob, times.due(*timetable, since, now).time)
+            if deadline is not None:
+                self._note_missed(key, cronjob, times.due(*timetable, since, now).time)
         elif cronjob.spec.concurrencyPolicy == "Forbid" and cronjob.status.active:
             self.events.event(cronjob, "Normal", "JobAlreadyActive", STILL_ACTIVE)
         else:

@@ -94,7 +94,9 @@ class Schedule:
             return _later(local.replace(hour=0, minute=0, fold=0) + timedelta(days=1), moment)
         minute = local.minute
         if local.hour not in self.hours:
-            return moment + timedelta(minutes=60 - minute)
+            ahead = min((hour for hour in self.hours if hour > local.hour), default=24) - local.hour
+            # Clocks may be put forward on the way: the last hour before is looked at again.
+            return moment + timedelta(hours=max(ahead - 2, 0), minutes=60 - minute)
         if minute in self.minutes:
             return None
         return moment + timedelta(minutes=min((m for m in self.minutes if m > minute), default=60) - minute)
