@@ -160,6 +160,19 @@ def test_an_update_replaces_as_many_as_may_be_unavailable(api: Asker) -> None:
     assert api.images() == ["nginx:3"] * 3
 
 
+def test_undoing_an_update_that_broke_restarts_only_what_it_had_reached(api: Asker) -> None:
+    create(api)
+    ready(api)
+    before = {pod.metadata.uid for pod in api.pods()}
+    patch(api, template=template("nginx:2", ready="failure"))
+    api.until(lambda: api.images().count("nginx:2") == 1 and len(api.pods()) == 3)
+    api.kubectl("rollout", "undo", "daemonset/agent")
+    ready(api)
+    assert api.images() == ["nginx:1"] * 3
+    assert len(before & {pod.metadata.uid for pod in api.pods()}) == 2
+    assert [revision.revision for revision in revisions(api)] == [2, 3]
+
+
 def test_a_surge_starts_the_new_pod_first_and_counts_the_old_one_until_it_goes(api: Asker) -> None:
     create(api, updateStrategy={"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
     ready(api)
