@@ -28,7 +28,7 @@ from kybern.testing.state import state
 K = TypeVar("K")
 Hook = Callable[[str, type[Any], str, str], Awaitable[None] | None]
 
-__all__ = ["ObservedClient", "WorldClient"]
+__all__ = ["Hook", "ObservedClient", "WorldClient"]
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 

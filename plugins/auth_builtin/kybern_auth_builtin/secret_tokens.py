@@ -131,7 +131,7 @@ class SecretTokenController(Controller):
         try:
             await self.client.delete(self.kind, metadata.name, metadata.namespace, uid=metadata.uid)
         except StatusError as error:
-            if error.code not in (404, 409):
+            if error.code != 404:
                 raise
 
 

@@ -93,7 +93,7 @@ class TokenCleaner(Controller):
         try:
             await self.client.delete(type(secret), key.name, key.namespace, uid=secret.metadata.uid)
         except StatusError as error:
-            if error.code not in (404, 409):
+            if error.code != 404:
                 raise
         return None
 

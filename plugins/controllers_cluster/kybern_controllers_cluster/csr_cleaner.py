@@ -38,7 +38,7 @@ class CSRCleanerController(Controller):
         try:
             await self.client.delete(self.kind, key.name, uid=csr.metadata.uid or "")
         except StatusError as error:
-            if error.code not in (404, 409):
+            if error.code != 404:
                 raise
         return None
 

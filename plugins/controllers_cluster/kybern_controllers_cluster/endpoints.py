@@ -76,7 +76,7 @@ class EndpointsController(Controller):
         try:
             await self.client.delete(Endpoints, key.name, key.namespace, uid=existing.metadata.uid)
         except StatusError as error:
-            if error.code not in (404, 409):
+            if error.code != 404:
                 raise
 
 

@@ -174,7 +174,7 @@ class NamespaceController(Controller):
                     struct, obj.metadata.name, obj.metadata.namespace, uid=obj.metadata.uid, propagation="Background"
                 )
             except StatusError as error:
-                if error.code not in (404, 409):
+                if error.code != 404:
                     raise
 
     async def _tell(self, namespace: Any, remaining: Remaining) -> Any:

@@ -303,8 +303,8 @@ class JobController(Controller):
             uid = pod.metadata.uid
             pending.add(uid)
             try:
-                if await self._let_go(pod):
-                    released.add(uid)
+                await self._let_go(pod)
+                released.add(uid)
             finally:
                 if uid not in released:
                     pending.discard(uid)
@@ -312,16 +312,14 @@ class JobController(Controller):
         errors = await all_at_once(pods, release_one)
         return released, errors[0] if errors else None
 
-    async def _let_go(self, pod: Any) -> bool:
-        """Whether the pod has no finalizer of ours any more; if not, its event will bring us back."""
+    async def _let_go(self, pod: Any) -> None:
+        """Take our finalizer from the pod, which may be gone by now."""
         metadata = pod.metadata
         try:
             await self.client.patch(self.pod, metadata.name, metadata.namespace, job_pods.without_finalizer(pod))
         except StatusError as error:
-            if error.code not in (404, 409):
+            if error.code != 404:
                 raise
-            return error.code == 404
-        return True
 
     def _tell_end(self, job: Any, outcome: Outcome) -> None:
         if not outcome.succeeded:

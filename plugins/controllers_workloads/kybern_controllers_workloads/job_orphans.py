@@ -56,7 +56,7 @@ class JobOrphansController(Controller):
         try:
             await self.client.patch(self.pod, key.name, key.namespace, without_finalizer(pod))
         except StatusError as error:
-            if error.code not in (404, 409):
+            if error.code != 404:
                 raise
 
     async def _has_job(self, pod: Any) -> bool:

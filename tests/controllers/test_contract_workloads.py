@@ -8,10 +8,11 @@ from kybern.api import types
 from kybern.api.apps import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from kybern.api.core import ConfigMap, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, Service
 from kybern.api.policy import PodDisruptionBudget
+from kybern.api.time import format_time
 from kybern.reconcile.interface import Controller
 from kybern.testing.controller import ControllerContract
 from kybern.testing.world import World
-from kybern_controllers_cluster.disruption import DisruptionController
+from kybern_controllers_cluster.disruption import DisruptionController, StaleDisruptionController
 from kybern_controllers_cluster.endpoints import EndpointsController
 from kybern_controllers_cluster.endpointslice import EndpointSliceController
 from kybern_controllers_cluster.garbagecollector import GarbageCollector
@@ -44,7 +45,16 @@ class TestReplicaSet(Workload):
     async def populate(self, world: World) -> None:
         spec = {"replicas": 3, "selector": SELECTOR, "template": TEMPLATE}
         await world.apply(ReplicaSet, {"metadata": {"name": "web"}, "spec": spec})
-        await world.apply(Pod, {"metadata": {"name": "free", "labels": {"app": "web"}}, "spec": TEMPLATE["spec"]})
+        await world.apply(Pod, least(Pod, "free", labels={"app": "web"}))
+        few = {"matchLabels": {"app": "few"}}
+        template = {"metadata": {"labels": {"app": "few"}}, "spec": TEMPLATE["spec"]}
+        await world.apply(ReplicaSet, least(ReplicaSet, "few", {"replicas": 1, "selector": few, "template": template}))
+        for name in ("x", "y", "z"):
+            await world.apply(Pod, least(Pod, name, labels={"app": "few"}))
+            await world.settle(1)
+
+    def check(self, world: World) -> None:
+        assert sorted(pod.metadata.labels["app"] for pod in world.all(Pod)) == ["few", "web", "web", "web"]
 
 
 class TestReplicationController(Workload):
@@ -156,11 +166,17 @@ class TestNamespace(ControllerContract):
 
 
 class TestNodeIPAM(ControllerContract):
+    ignore = ("podCIDR", "podCIDRs")
+    """First come, first served."""
+
     def make(self) -> Controller:
         return NodeIPAMController()
 
     async def populate(self, world: World) -> None:
         await make_nodes(world, "a", "b", "c")
+
+    def check(self, world: World) -> None:
+        assert len({node.spec.podCIDR for node in world.all(Node)} - {None}) == 3
 
 
 class TestNodeLifecycle(ControllerContract):
@@ -202,6 +218,24 @@ class TestDisruption(ControllerContract):
         await world.apply(
             PodDisruptionBudget, {"metadata": {"name": "web"}, "spec": {"selector": SELECTOR, "minAvailable": 1}}
         )
+
+
+class TestStaleDisruption(ControllerContract):
+    """A pod that was marked and then spared."""
+
+    def make(self) -> Controller:
+        return StaleDisruptionController()
+
+    async def populate(self, world: World) -> None:
+        mark = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": format_time(world.clock.now())}
+        for name in ("p", "q"):
+            await world.apply(Pod, least(Pod, name) | {"status": {"conditions": [mark]}})
+
+    async def act(self, world: World) -> None:
+        await world.settle(200)
+
+    def check(self, world: World) -> None:
+        assert [pod.status.conditions[0].status for pod in world.all(Pod)] == ["False", "False"]
 
 
 class TestClaimProtection(ControllerContract):
