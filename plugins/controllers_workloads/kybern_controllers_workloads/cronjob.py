@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from kybern.api import types
@@ -54,11 +55,12 @@ def new_job(cronjob: Any, time: datetime) -> Any:
 def surplus(cronjob: Any, jobs: Sequence[Any]) -> list[Any]:
     """Finished Jobs beyond the history limits, oldest first."""
     found = []
+    finished = [(end, job) for job in jobs if (end := is_finished_job(job)) and not job.metadata.deletionTimestamp]
     limits = ("Complete", cronjob.spec.successfulJobsHistoryLimit), ("Failed", cronjob.spec.failedJobsHistoryLimit)
-    for end, limit in limits:
+    for kind, limit in limits:
         if limit is None:
             continue
-        ended = [job for job in jobs if is_finished_job(job) == end and not job.metadata.deletionTimestamp]
+        ended = [job for end, job in finished if end == kind]
         ended.sort(key=lambda job: (job.status.startTime or "9", job.metadata.name))
         found += ended[: max(0, len(ended) - limit)]
     return found
@@ -129,10 +131,10 @@ class CronJobController(Controller):
                 _drop(status, uid)
                 text = f"Saw completed job: {job.metadata.name}, condition: {end}"
                 self.events.event(cronjob, "Normal", "SawCompletedJob", text)
-            if time := _scheduled(job):
-                _advance(status, "lastScheduleTime", format_time(time))
             if end == "Complete" and job.status.completionTime:
                 _advance(status, "lastSuccessfulTime", job.status.completionTime)
+        if latest := max((time for job in children if (time := _scheduled(job))), default=None):
+            _advance(status, "lastScheduleTime", format_time(latest))
 
     def _take_up(self, cronjob: Any, job: Any) -> None:
         time = _scheduled(job)
@@ -276,9 +278,13 @@ def _cronjob_of(job: Any) -> list[Key]:
 
 def _scheduled(job: Any) -> float | None:
     """The time that a Job of ours was due."""
-    text = (job.metadata.annotations or {}).get(SCHEDULED)
+    return _time_of((job.metadata.annotations or {}).get(SCHEDULED, ""))
+
+
+@lru_cache(10_000)
+def _time_of(text: str) -> float | None:
     try:
-        return datetime.fromisoformat(text).timestamp() if text else None
+        return datetime.fromisoformat(text).timestamp()
     except ValueError:
         return None
 

@@ -28,6 +28,8 @@ def condition(status: Any, type: str) -> Any | None:
 
 def is_finished_job(job: Any) -> str:
     """`Complete` or `Failed`, "" while it is neither."""
+    if not job.status.conditions:
+        return ""
     return next((type for type in ("Complete", "Failed") if condition(job.status, type)), "")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 import attrs
 
@@ -114,6 +115,7 @@ def _later(midnight: datetime, moment: datetime) -> datetime:
     return max(midnight.astimezone(UTC), moment + timedelta(minutes=1))
 
 
+@lru_cache(4096)
 def parse(text: str) -> Schedule:
     """The schedule; ValueError with the parser's words when it is none."""
     if not text:
