@@ -10,11 +10,34 @@ from kybern.client.interface import Event
 from kybern.testing.client import WorldClient
 from kybern.testing.world import World
 
-__all__ = ["ChaoticWorld", "Killed"]
+__all__ = ["ChaoticWorld", "Killed", "live_until_killed"]
 
 
 class Killed(BaseException):
     """The process is gone: nobody may catch this."""
+
+
+async def live_until_killed(
+    world: World, *controllers: Any, counts: Callable[[str, str], bool], after: int, seconds: float
+) -> None:
+    """Let the controllers run for a while. After so many writes that count (by verb and kind), one more happens, and
+    they die before they hear of it."""
+    left = [after]
+
+    def kill(verb: str, kind: type[Any], namespace: str, name: str) -> None:
+        if counts(verb, kind.__name__):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+
+    world.client.interrupt = kill
+    try:
+        async with world.running(*controllers):
+            await world.settle(seconds)
+    except* Killed:
+        pass
+    finally:
+        world.client.interrupt = None
 
 
 class LaggingClient(WorldClient):

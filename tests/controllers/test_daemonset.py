@@ -17,6 +17,7 @@ from kybern.testing.world import World
 from kybern_controllers_workloads.daemonset import DaemonSetController
 from kybern_controllers_workloads.daemonset_nodes import node_of
 from kybern_controllers_workloads.daemonset_plan import limits
+from tests.controllers.chaos import live_until_killed
 
 pytestmark = pytest.mark.anyio
 
@@ -249,31 +250,14 @@ async def test_at_rest_it_writes_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["DaemonSet", "Pod", "ControllerRevision"])
 async def test_killed_at_every_step_and_restarted_it_converges(world: World, kind: str) -> None:
-    class Killed(BaseException):
-        pass
-
-    left = [0]
-
-    def kill(verb: str, touched: type[Any], namespace: str, name: str) -> None:
-        if touched.__name__ == kind:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
     await add_nodes(world, "a", "b", "c")
     await world.apply(DaemonSet, daemon_set())
     for step in range(6):
         template = {"spec": {"containers": [{"name": "c", "image": f"agent:{step}"}]}}
         await world.client.patch(DaemonSet, "agent", "default", {"spec": {"template": template}})
-        left[0] = step
-        world.client.interrupt = kill
-        try:
-            async with world.running(DaemonSetController()):
-                for _ in range(4):
-                    await world.settle(1)
-        except* Killed:
-            pass
-        world.client.interrupt = None
+        await live_until_killed(
+            world, DaemonSetController(), counts=lambda _, touched: touched == kind, after=step, seconds=4
+        )
         async with world.running(DaemonSetController()):
             await world.run_pods()
             assert on(world) == dict.fromkeys("abc", f"agent:{step}") and len(alive(world)) == 3

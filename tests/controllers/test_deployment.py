@@ -10,6 +10,7 @@ from kybern.api.apps import Deployment, ReplicaSet
 from kybern.api.core import Pod
 from kybern.api.errors import StatusError
 from kybern.testing.world import World
+from tests.controllers.chaos import live_until_killed
 from tests.controllers.rollouts import controllers, deployment, images, patch_spec, set_image
 
 pytestmark = pytest.mark.anyio
@@ -223,32 +224,15 @@ async def test_at_rest_it_writes_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet", "Pod"])
 async def test_killed_at_every_step_of_a_rollout_and_restarted_it_converges(world: World, kind: str) -> None:
-    class Killed(BaseException):
-        pass
-
-    left = [0]
-
-    def kill(done: str, touched: type[Any], namespace: str, name: str) -> None:
-        if touched.__name__ == kind:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
     await world.apply(Deployment, deployment(3))
     async with world.running(*controllers()):
         await world.run_pods()
     for step in range(10):
         image = f"nginx:{step + 2}"
         await set_image(world, image)
-        left[0] = step
-        try:
-            async with world.running(*controllers()):
-                world.client.interrupt = kill
-                for _ in range(10):
-                    await world.settle(1)
-        except* Killed:
-            pass
-        world.client.interrupt = None
+        await live_until_killed(
+            world, *controllers(), counts=lambda _, touched: touched == kind, after=step, seconds=10
+        )
         async with world.running(*controllers()):
             await world.settle(400)
             await world.run_pods()

@@ -13,6 +13,7 @@ from kybern.api.errors import StatusError
 from kybern.testing.world import World
 from kybern_controllers_workloads.replicaset import ReplicaSetController
 from kybern_controllers_workloads.replicationcontroller import ReplicationControllerController
+from tests.controllers.chaos import live_until_killed
 
 pytestmark = pytest.mark.anyio
 
@@ -185,28 +186,16 @@ async def test_a_burst_is_at_most_five_hundred(world: World) -> None:
 async def test_killed_at_any_step_and_restarted_it_converges(world: World, verb: str) -> None:
     """The write happens, the controller dies before it hears of it."""
 
-    class Killed(BaseException):
-        pass
-
-    left = [0]
-
-    def kill(done: str, kind: type[Any], namespace: str, name: str) -> None:
-        if done == verb and kind.__name__ != "Event":
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
     await world.apply(ReplicaSet, replica_set(5))
     for step in range(8):
         await scale(world, 5 if step % 2 else 2)
-        left[0] = step // 2
-        world.client.interrupt = kill
-        try:
-            async with world.running(ReplicaSetController()):
-                await world.settle(400)
-        except* Killed:
-            pass
-        world.client.interrupt = None
+        await live_until_killed(
+            world,
+            ReplicaSetController(),
+            counts=lambda done, kind: done == verb and kind != "Event",
+            after=step // 2,
+            seconds=400,
+        )
         async with world.running(ReplicaSetController()):
             await world.settle(400)
             assert len(world.all(Pod)) == (5 if step % 2 else 2)

@@ -15,6 +15,7 @@ from kybern.api.errors import StatusError
 from kybern.testing.world import World
 from kybern_controllers_workloads.statefulset import StatefulSetController
 from kybern_controllers_workloads.statefulset_plan import max_unavailable
+from tests.controllers.chaos import live_until_killed
 from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
@@ -257,17 +258,6 @@ async def test_at_rest_it_writes_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("kind", ["StatefulSet", "Pod", "ControllerRevision", "PersistentVolumeClaim"])
 async def test_killed_at_every_step_and_restarted_it_converges(world: World, kind: str) -> None:
-    class Killed(BaseException):
-        pass
-
-    left = [0]
-
-    def kill(verb: str, touched: type[Any], namespace: str, name: str) -> None:
-        if touched.__name__ == kind:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
     await world.apply(StatefulSet, stateful_set(3, claims=True, podManagementPolicy="Parallel"))
     for step in range(6):
         await world.client.patch(
@@ -276,15 +266,9 @@ async def test_killed_at_every_step_and_restarted_it_converges(world: World, kin
             "default",
             {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": f"db:{step + 1}"}]}}}},
         )
-        left[0] = step
-        world.client.interrupt = kill
-        try:
-            async with world.running(StatefulSetController()):
-                for _ in range(5):
-                    await world.settle(1)
-        except* Killed:
-            pass
-        world.client.interrupt = None
+        await live_until_killed(
+            world, StatefulSetController(), counts=lambda _, touched: touched == kind, after=step, seconds=5
+        )
         async with world.running(StatefulSetController()):
             await world.run_pods()
             assert pods(world) == {f"db-{n}": f"db:{step + 1}" for n in range(3)}
