@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -390,3 +391,23 @@ async def test_a_scale_is_applied_like_the_replicas_that_it_is(api: Api, apply: 
     )  # fmt: skip
     wrong = await apply("scaler", f"{target}/scale", {**scale, "apiVersion": "apps/v1"})
     assert wrong.message.endswith("Specified patch version: apps/v1, expected: autoscaling/v1")
+
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+async def test_kubectl_may_change_on_the_server_what_it_applied_on_its_own_side(api: Api, apply: Applier) -> None:
+    record = json.dumps(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "1", "b": "2"}}
+    )
+    made = {"metadata": {"name": "a", "annotations": {LAST_APPLIED: record}}, "data": {"a": "1", "b": "2"}}
+    await named(api, "POST", CONFIG_MAPS, "kubectl-client-side-apply", made)
+    await named(api, "PATCH", A, "editor", {"data": {"b": "9"}}, **MERGE)
+    somebody = await apply("one", A, {"data": {"a": "3"}})
+    assert somebody.code == 409, "the record is kubectl's own"
+    refused = await apply("kubectl", A, {"data": {"a": "3", "b": "3"}})
+    assert refused.message == 'Apply failed with 1 conflict: conflict with "editor" using v1: .data.b'
+    changed = await apply("kubectl", A, {"data": {"a": "3"}})
+    assert changed.json["data"] == {"a": "3", "b": "9"}
+    kept = json.loads(changed.json["metadata"]["annotations"][LAST_APPLIED])
+    assert kept == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "3"}}

@@ -44,6 +44,30 @@ def test_apply_prunes_and_sets_the_last_applied(kubectl):
     )
 
 
+def managers(kubectl) -> set[tuple[str, str]]:
+    entries = kubectl.json("get", "configmap", "c", "--show-managed-fields")["metadata"]["managedFields"]
+    return {(entry["manager"], entry["operation"]) for entry in entries}
+
+
+def test_what_was_applied_by_the_client_is_taken_over_by_the_server(kubectl):
+    kubectl("apply", "-f", "-", stdin=CONFIG)
+    assert managers(kubectl) == {("kubectl-client-side-apply", "Update")}
+    kubectl("apply", "--server-side", "-f", "-", stdin=CONFIG.replace("a: '1', b: '2'", "a: '9'"))
+    assert data_of(kubectl) == {"a": "9"}
+    assert ("kubectl", "Apply") in managers(kubectl)
+    assert ("kubectl-client-side-apply", "Update") not in managers(kubectl)
+
+
+def test_fields_that_another_command_set_conflict(kubectl):
+    kubectl("create", "-f", "-", stdin=CONFIG)
+    changed = CONFIG.replace("b: '2'", "b: '3'")
+    assert 'conflict with "kubectl-create" using v1: .data.b' in kubectl.fails(
+        "apply", "--server-side", "-f", "-", stdin=changed
+    )
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=changed)
+    assert data_of(kubectl) == {"a": "1", "b": "3"}
+
+
 def test_dry_runs_change_nothing(kubectl):
     assert "(server dry run)" in kubectl("apply", "-f", "-", "--dry-run=server", stdin=CONFIG)
     assert "NotFound" in kubectl.fails("get", "configmap", "c")

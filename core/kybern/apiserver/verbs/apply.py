@@ -14,7 +14,7 @@ from kybern.api import types
 from kybern.api.errors import StatusError
 from kybern.api.patch.fieldset import FieldSet
 from kybern.api.patch.ownership import ObjectType, changed, merged, misfits, object_type, removed
-from kybern.apiserver import managed
+from kybern.apiserver import last_applied, managed
 from kybern.apiserver.backend import Backend
 from kybern.apiserver.managed import Manager
 from kybern.apiserver.operation import Operation, Written
@@ -116,6 +116,7 @@ class _Apply:
         new = self._decode(removed(merged(plain, self._wanted, self._type), given_up, kept, self._type))
         self._settle(managers, plain, new)
         managers[self.manager] = self.fields
+        last_applied.keep_up(self.manager.name, new, self._wanted)
         new.metadata.managedFields = self.entries(managers, live) or None
         if new.metadata.resourceVersion == live.metadata.resourceVersion:
             new.metadata.resourceVersion = None
@@ -126,6 +127,9 @@ class _Apply:
         differs = changed(live, msgspec.json.decode(types.encode(new)), self._type)
         contested = managed.conflicts(managers, self.manager, differs)
         if contested and not self._force:
-            raise managed.conflict_error(contested)
+            own = last_applied.recorded(self.manager.name, live, self._type)
+            refused = {m: left for m, fields in contested.items() if (left := fields.minus(own))}
+            if refused:
+                raise managed.conflict_error(refused)
         for manager, fields in contested.items():
             managers[manager] = managers[manager].minus(fields)
