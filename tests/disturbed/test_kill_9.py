@@ -77,7 +77,7 @@ def test_killed_again_and_again_everything_comes_to_the_right_end(machine: UserM
     kubectl = machine.kubectl()
     kubectl("apply", "-f", "-", stdin=everything("nginx:1"))
     for image in ("nginx:1", "nginx:2", "nginx:3"):
-        kubectl("apply", "-f", "-", stdin=everything(image), check=False)
+        kubectl("apply", "-f", "-", stdin=everything(image))
         machine.kybern("clock", "advance", "3s")
         killed(machine)
         machine.kybern("clock", "advance", "40s")
