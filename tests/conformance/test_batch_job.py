@@ -242,8 +242,10 @@ def test_a_pod_on_its_way_out_is_replaced_or_waited_for(jobs: Jobs, policy: str,
     jobs.active(1)
     name = jobs.pods()[0].metadata.name
     jobs.api.core.delete_namespaced_pod(name, jobs.api.namespace, grace_period_seconds=300)
-    job = jobs.until(lambda job: job.status.terminating == 1 and (job.status.active or 0) == replaced)
-    assert (job.status.failed or 0) == replaced
+    jobs.until(lambda job: job.status.terminating == 1)
+    jobs.api.advance(11)
+    job = jobs.until(lambda job: (job.status.active or 0) == replaced)
+    assert (job.status.failed or 0, job.status.terminating) == (replaced, 1)
     jobs.api.advance(320)
     job = jobs.active(1)
     assert (job.status.failed, job.status.terminating) == (1, 0)
