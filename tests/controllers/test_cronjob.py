@@ -288,7 +288,7 @@ async def _run(world: CronWorld, data: dict[str, Any], random: Random) -> None:
             await world.settle(random.choice((100.0, 10000.0, 100000.0)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2**32),
     st.sampled_from(SCHEDULES),

@@ -79,7 +79,7 @@ def test_a_day_without_midnight() -> None:
 FIELD = st.sampled_from(["*", "*/7", "3", "1-5", "2,4", "1-6/2"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(FIELD, FIELD, FIELD, FIELD, FIELD, st.sampled_from(ZONES), st.integers(0, 86400 * 3650))
 def test_it_is_what_a_look_at_every_minute_finds(
     minute: str, hour: str, day: str, month: str, weekday: str, zone: str, offset: int

@@ -268,7 +268,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(nodes=st.integers(1, 6), limit=st.integers(1, 3), surge=st.booleans(), steps=STEPS)
 def test_an_update_keeps_its_limits(nodes: int, limit: int, surge: bool, steps: list[tuple[str, int]]) -> None:
     asyncio.run(roll(nodes, limit, surge, steps))

@@ -55,7 +55,7 @@ def follow(of: Any, start: int, loads: list[int]) -> list[int]:
     return sizes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bounds, st.integers(1, 40), loads, st.none() | behaviors)
 @example((1, 5), 6, [300], {"scaleUp": {"selectPolicy": "Max"}}).via("one too many, and just as busy as it should be")
 @example((5, 9), 5, [200] * 40, None).via("one fewer would do")
@@ -66,7 +66,7 @@ def test_it_never_leaves_its_bounds(limits: tuple[int, int], start: int, load: l
     assert all(least <= size <= most for size in sizes[1:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 20), st.lists(st.integers(46, 54), min_size=2, max_size=40))
 def test_it_does_not_flap_inside_tolerance(size: int, shares: list[int]) -> None:
     of = spec(most=40, behavior={"scaleDown": {"stabilizationWindowSeconds": 0}})
@@ -82,7 +82,7 @@ def crowds(draw: st.DrawFn) -> list[tuple[str, int | None]]:
     return [("r", draw(wanted)), *draw(st.lists(counting | others, max_size=11))]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(crowds(), st.sampled_from([utilization(), AVERAGE]))
 @example([("r", 50), ("r", None), ("r", None)], utilization()).via("on target to the point, and most of it unknown")
 @example([("r", 50), ("r", None), ("r", None)], AVERAGE)
@@ -98,7 +98,7 @@ def test_pods_that_are_not_measured_never_move_it_inside_tolerance(
     assert not decision.failed and decision.desired == len(crowd)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(1, 30), loads, behaviors)
 def test_no_period_sees_more_change_than_the_policies_allow(start: int, load: list[int], behavior: Any) -> None:
     of = spec(least=1, most=60, behavior=behavior)
@@ -125,7 +125,7 @@ def _allows(policy: Any, sizes: list[int], i: int) -> bool:
     return sizes[i] >= floor
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(2, 20), loads, st.sampled_from([60, 300]), st.sampled_from([0, 60, 300]))
 def test_no_step_is_larger_than_all_recommendations_of_its_window(
     start: int, load: list[int], down: int, up: int
@@ -148,7 +148,7 @@ def test_no_step_is_larger_than_all_recommendations_of_its_window(
             size = decision.desired
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 20), st.lists(st.tuples(st.integers(0, 9), st.integers(1, 30)), min_size=1, max_size=8))
 def test_zero_replicas_are_only_for_no_work_at_all_and_end_with_it(start: int, phases: list[tuple[int, int]]) -> None:
     queue = {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "10"}}

@@ -70,7 +70,7 @@ async def _run(world: JobWorld, data: dict[str, Any], failing: float, deleting: 
     await world.live(controllers, 30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 8), st.booleans(), st.sampled_from([0.0, 0.3, 0.6]))
 def test_every_pod_is_counted_exactly_once(
     seed: int, parallelism: int, completions: int, by_index: bool, failing: float
@@ -90,7 +90,7 @@ def test_every_pod_is_counted_exactly_once(
         assert set(done) == set(range(completions))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(0, 3), st.integers(1, 4))
 def test_a_limit_is_never_overdrawn_by_much_and_never_forgotten(seed: int, limit: int, parallelism: int) -> None:
     """A Job whose pods all fail ends with at least one failure over its limit, and at most what ran in parallel."""
@@ -103,7 +103,7 @@ def test_a_limit_is_never_overdrawn_by_much_and_never_forgotten(seed: int, limit
     assert not tracked(world)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 4), st.integers(2, 6), st.integers(0, 2))
 def test_limits_by_index_hold(seed: int, parallelism: int, completions: int, limit: int) -> None:
     """Every index either succeeds or fails exactly one time more than it may."""

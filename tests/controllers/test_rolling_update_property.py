@@ -59,7 +59,7 @@ class Watcher:
             self.violations.append(f"only {left} available")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(replicas=st.integers(1, 12), surge=AMOUNT, unavailable=AMOUNT, steps=STEPS)
 def test_rolling_update_never_breaks_max_unavailable_or_max_surge(
     replicas: int, surge: int | str, unavailable: int | str, steps: list[tuple[str, int]]

@@ -285,7 +285,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(replicas=st.integers(1, 6), limit=st.integers(1, 3), parallel=st.booleans(), steps=STEPS)
 def test_an_update_never_takes_more_than_max_unavailable(
     replicas: int, limit: int, parallel: bool, steps: list[tuple[str, int]]

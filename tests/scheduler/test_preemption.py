@@ -240,7 +240,7 @@ def test_which_node_is_better(worse: Candidate, better: Candidate) -> None:
     assert best_candidate([better, worse]).node == better.node
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6))
 def test_victims_are_lesser_and_none_could_be_spared(seed: int) -> None:
     random = Random(seed)

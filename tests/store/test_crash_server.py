@@ -39,10 +39,19 @@ class Told:
         self.watched: dict[str, int] = {}
         """Object -> the count that the watch told last."""
         self.last_revision = ""
+        self.news = asyncio.Event()
 
     def acknowledge(self, obj: Any) -> None:
         name, count = self.note(obj)
         self.acknowledged[name] = max(count, self.acknowledged.get(name, 0))
+        self.news.set()
+
+    async def more(self, writes: int) -> None:
+        """Return when so many more writes have been acknowledged, however long a loaded machine takes for them."""
+        enough = sum(self.acknowledged.values()) + writes
+        while sum(self.acknowledged.values()) < enough or len(self.acknowledged) < WRITERS + 1:
+            self.news.clear()
+            await self.news.wait()
 
     def note(self, obj: Any) -> tuple[str, int]:
         fact = (obj.metadata.name, int(obj.data["count"]))
@@ -143,7 +152,7 @@ async def test_kill_9_of_a_server_under_load(tmp_path: Path) -> None:
             names = [f"own-{i}" for i in range(WRITERS)] + ["shared"] * 3
             tasks = [asyncio.create_task(write(client, name, told)) for name in names]
             tasks.append(asyncio.create_task(follow(client, told)))
-            await asyncio.sleep(random_.uniform(0.1, 0.8))
+            await told.more(random_.randrange(20, 200))
             process.send_signal(signal.SIGKILL)
             done, pending = await asyncio.wait(tasks, timeout=1)
             for task in pending:
@@ -165,4 +174,4 @@ async def test_kill_9_of_a_server_under_load(tmp_path: Path) -> None:
     assert told.watched == state
     for name, count in told.acknowledged.items():
         assert state[name] >= count
-    assert len(told.acknowledged) == WRITERS + 1 and sum(told.acknowledged.values()) > 10 * ROUNDS
+    assert len(told.acknowledged) == WRITERS + 1
