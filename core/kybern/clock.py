@@ -46,7 +46,6 @@ class Clock(ABC):
         callback: Callable[..., Any],
         *args: Any,
         leap: float = 0.0,
-        pulse: str = "",
         unless: str = "",
     ) -> Timer:
         """Run a plain callback after `delay` seconds on the running event loop.
@@ -129,7 +128,6 @@ class SystemClock(Clock):
         callback: Callable[..., Any],
         *args: Any,
         leap: float = 0.0,
-        pulse: str = "",
         unless: str = "",
     ) -> Timer:
         return asyncio.get_running_loop().call_later(delay, callback, *args)
@@ -161,7 +159,6 @@ class VirtualClock(Clock):
         callback: Callable[..., Any],
         *args: Any,
         leap: float = 0.0,
-        pulse: str = "",
         unless: str = "",
     ) -> Timer:
         return self._timers.add(VirtualTimer(self._elapsed + max(delay, 0.0), callback, args, unless), leap)
