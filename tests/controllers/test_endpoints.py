@@ -9,6 +9,7 @@ import pytest
 from kybern.api import types
 from kybern.api.core import Endpoints, Node, Pod, PodIP, Service
 from kybern.api.discovery import EndpointSlice
+from kybern.api.errors import StatusError
 from kybern.testing.world import World
 from kybern_controllers_cluster.endpoints import EndpointsController
 from kybern_controllers_cluster.endpointslice import EndpointSliceController
@@ -235,3 +236,61 @@ async def test_killed_between_two_writes_it_makes_no_second_slice(world: World) 
         await pod(world, "one")
         assert len(world.all(EndpointSlice)) == 1
         assert addresses(world) == {"10.0.0.1": "rs"}
+
+
+async def test_addresses_that_lack_a_port_stand_with_the_others_under_those_they_have(world: World) -> None:
+    ports = [{"name": "http", "port": 80}, {"name": "extra", "port": 81, "targetPort": "web"}]
+    await world.apply(Service, service(ports=ports))
+    async with world.running(EndpointsController()):
+        await pod(world, "both")
+        await pod(world, "one", "10.0.0.2", containers=[{"name": "c", "image": "i"}])
+        subsets = world.all(Endpoints)[0].subsets
+        said = {tuple(p.name for p in s.ports): [a.ip for a in s.addresses] for s in subsets}
+        assert said == {("extra",): ["10.0.0.1"], ("http",): ["10.0.0.1", "10.0.0.2"]}
+
+
+@pytest.mark.parametrize(
+    ("controller", "kind"), [(EndpointsController, Endpoints), (EndpointSliceController, EndpointSlice)]
+)
+async def test_the_time_of_what_changed_them_is_told(world: World, controller: Any, kind: type[Any]) -> None:
+    def told() -> str | None:
+        (found,) = world.all(kind)
+        return (found.metadata.annotations or {}).get("endpoints.kubernetes.io/last-change-trigger-time")
+
+    made = await world.apply(Service, service())
+    await world.settle(10)
+    async with world.running(controller()):
+        assert told() == made.metadata.creationTimestamp
+        await world.settle(10)
+        one = await pod(world, "one")
+        one = await world.client.get(Pod, "one", "default")
+        assert told() == next(c.lastTransitionTime for c in one.status.conditions if c.type == "Ready")
+        await world.client.remove(Pod, "one", "default")
+        await world.settle(1)
+        assert told() is None
+
+
+@pytest.mark.parametrize(
+    ("controller", "kind", "said"),
+    [
+        (EndpointsController, Endpoints, "FailedToCreateEndpoint Failed to create endpoint for service default/web: "),
+        (
+            EndpointSliceController,
+            EndpointSlice,
+            "FailedToUpdateEndpointSlices Error updating Endpoint Slices for Service default/web: ",
+        ),
+    ],
+)
+async def test_that_they_cannot_be_written_is_told(world: World, controller: Any, kind: type[Any], said: str) -> None:
+    def refuse(verb: str, refused: type[Any], namespace: str, name: str) -> None:
+        if refused is kind:
+            raise StatusError(403, "Forbidden", "no more of these")
+
+    await world.apply(Service, service())
+    world.client.intercept = refuse
+    async with world.running(controller()):
+        await world.settle(1)
+        assert any(event.startswith(f"Warning {said}") for event in world.events())
+        world.client.intercept = None
+        await world.settle(60)
+        assert len(world.all(kind)) == 1

@@ -8,6 +8,7 @@ import pytest
 
 from kybern.api import types
 from kybern.api.core import ConfigMap, Namespace, Pod, Secret
+from kybern.api.errors import StatusError
 from kybern.testing.world import World
 from kybern_controllers_cluster.namespace import NamespaceController
 from tests.controllers.objects import least
@@ -87,3 +88,37 @@ async def test_a_living_namespace_is_left_alone(world: World) -> None:
         world.took()
         await world.settle(60)
         assert world.took() == []
+
+
+async def test_what_stays_without_a_reason_is_told_as_a_failure(world: World) -> None:
+    spec = {"nodeName": "n", "terminationGracePeriodSeconds": 20}
+    await world.apply(Pod, least(Pod, "stuck", spec, namespace="shop"))
+    await end_namespace(world)
+    async with world.running(NamespaceController()):
+        await world.settle(15)
+        assert conditions(world)["NamespaceDeletionContentFailure"][0] == "False"
+        await world.settle(30)
+        assert conditions(world)["NamespaceDeletionContentFailure"] == (
+            "True",
+            "Failed to delete all resource types, 1 remaining: unexpected items still remain in namespace: shop "
+            "for gvr: /v1, Resource=pods",
+        )
+
+
+async def test_that_it_is_not_known_what_there_is_is_told(world: World) -> None:
+    await world.apply(ConfigMap, put("a"))
+    await end_namespace(world)
+    raw = world.client.raw
+
+    async def fail(*args: Any, **options: Any) -> Any:
+        raise StatusError(503, "ServiceUnavailable", "no discovery today")
+
+    world.client.raw = fail  # type: ignore[method-assign]
+    async with world.running(NamespaceController()):
+        await world.settle(1)
+        assert conditions(world)["NamespaceDeletionDiscoveryFailure"] == ("True", "no discovery today")
+        assert len(world.all(ConfigMap)) == 1
+        world.client.raw = raw  # type: ignore[method-assign]
+        await world.settle(60)
+        assert conditions(world)["NamespaceDeletionDiscoveryFailure"][0] == "False"
+        assert world.all(ConfigMap) == []

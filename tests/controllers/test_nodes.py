@@ -215,6 +215,7 @@ async def test_a_restart_does_not_start_the_term_again(world: World, kubelets: K
         ([{"key": "k", "operator": "Exists", "effect": "NoSchedule"}], 0),
         ([{"key": "k", "operator": "Exists", "tolerationSeconds": 5}, {"operator": "Exists"}], 5),
         ([{"key": "k", "operator": "Exists", "tolerationSeconds": -5}], 0),
+        ([{"operator": "Exists"}, {"key": "k", "operator": "Exists", "tolerationSeconds": 5}], float("inf")),
     ],
 )
 def test_how_long_a_pod_bears_a_taint(tolerations: list[dict[str, Any]], seconds: float) -> None:
@@ -302,3 +303,93 @@ async def test_a_deleted_pod_without_node_is_ended(world: World) -> None:
         await world.client.delete(Pod, "p", "default")
         await world.settle(1)
         assert world.all(Pod)[0].status.phase == "Failed"
+
+
+async def test_a_node_is_told_of_when_it_comes_and_goes(world: World, kubelets: Kubelets) -> None:
+    async with world.running(NodeLifecycleController()):
+        await kubelets.add("a")
+        await world.settle(1)
+        await world.client.delete(Node, "a")
+        await world.settle(1)
+    assert "Normal RegisteredNode Node a event: Registered Node a in Controller" in world.events()
+    assert "Normal RemovingNode Node a event: Removing Node a from Controller" in world.events()
+
+
+async def test_labels_are_kept_under_their_elder_names_too(world: World, kubelets: Kubelets) -> None:
+    await kubelets.add("a")
+    async with world.running(NodeLifecycleController()):
+        labels = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64", "beta.kubernetes.io/arch": "amd64"}
+        await world.client.patch(Node, "a", "", {"metadata": {"labels": labels}})
+        await world.settle(1)
+        (node,) = world.all(Node)
+        assert node.metadata.labels["beta.kubernetes.io/os"] == "linux"
+        assert node.metadata.labels["beta.kubernetes.io/arch"] == "arm64"
+
+
+async def test_a_node_that_does_not_count_does_not_make_a_zone_healthy(world: World, kubelets: Kubelets) -> None:
+    await kubelets.add("a", "extra")
+    await world.client.patch(Node, "extra", "", {"metadata": {"labels": {"node.kubernetes.io/exclude-disruption": ""}}})
+    async with world.running(NodeLifecycleController()):
+        await kubelets.live(120, "extra")
+        assert ready(world, "a") == "Unknown"
+        assert taints(world, "a") == {"unreachable:NoSchedule"}
+
+
+async def test_a_kubelet_that_is_not_ready_speaks_for_its_pods_itself(world: World, kubelets: Kubelets) -> None:
+    await kubelets.add("a", "b")
+    await world.make_ready([await bind(world, "p", "a")])
+    async with world.running(NodeLifecycleController()):
+        await kubelets.report("a", "False")
+        await world.settle(5)
+        assert next(c.status for c in world.all(Pod)[0].status.conditions if c.type == "Ready") == "True"
+
+
+async def test_finished_pods_leave_a_tainted_node_too(world: World, kubelets: Kubelets) -> None:
+    await kubelets.add("a")
+    pod = await bind(world, "done", "a")
+    await world.set_status(pod, lambda p: setattr(p.status, "phase", "Succeeded"))
+    async with world.running(TaintEvictionController()):
+        await world.client.patch(Node, "a", "", {"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}})
+        await world.settle(1)
+        assert not [p for p in world.all(Pod) if not p.metadata.deletionTimestamp]
+
+
+async def test_that_a_pod_went_by_itself_before_its_time_is_told(world: World, kubelets: Kubelets) -> None:
+    await kubelets.add("a")
+    await bind(world, "p", "a", *FOR_300)
+    async with world.running(TaintEvictionController()):
+        taint = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+        await world.client.patch(Node, "a", "", {"spec": {"taints": [taint]}})
+        await world.settle(10)
+        await world.client.remove(Pod, "p", "default")
+        await world.settle(1)
+        assert world.events() == ["Normal TaintManagerEviction Cancelling deletion of Pod default/p"]
+
+
+async def test_pods_that_were_evicted_are_removed_before_elder_ones(world: World) -> None:
+    async with world.running(PodGCController(threshold=2)):
+        for name, reason in (("old", None), ("evicted", "Evicted"), ("new", None)):
+            pod = await bind(world, name, "n")
+
+            def end(p: Any, reason: str | None = reason) -> None:
+                p.status.phase, p.status.reason = "Failed", reason
+
+            await world.set_status(pod, end)
+            await world.settle(1)
+        assert sorted(p.metadata.name for p in world.all(Pod)) == ["new", "old"]
+
+
+async def test_a_node_out_of_service_loses_its_ending_pods_when_it_is_not_ready(
+    world: World, kubelets: Kubelets
+) -> None:
+    await kubelets.add("a")
+    await bind(world, "p", "a")
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    await world.client.patch(Node, "a", "", {"spec": {"taints": [taint]}})
+    await world.client.delete(Pod, "p", "default")
+    async with world.running(PodGCController()):
+        await world.settle(60)
+        assert len(world.all(Pod)) == 1
+        await kubelets.report("a", "Unknown")
+        await world.settle(1)
+        assert world.all(Pod) == []

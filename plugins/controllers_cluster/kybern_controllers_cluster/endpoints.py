@@ -7,22 +7,22 @@ from typing import Any
 
 from kybern.api import types
 from kybern.api.core import EndpointAddress, EndpointPort, Endpoints, EndpointSubset, ObjectReference
+from kybern.api.errors import StatusError
 from kybern.api.meta import ObjectMeta
-from kybern.api.time import format_time
 from kybern.reconcile.interface import Context, Controller, Key
 from kybern.reconcile.pods import is_finished, is_ready
 from kybern_controllers_cluster import service_pods
+from kybern_controllers_cluster.serviceaccount import namespace_is_ending
 
 HEADLESS = "service.kubernetes.io/headless"
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
-TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 CAPACITY = 1000
 SETTLING = 100e-6
 """Seconds a pod's change may wait per address of its Service."""
 
-Ports = tuple[tuple[str, int, str, str], ...]
+Port = tuple[str, int, str, str]
 
 
 class EndpointsController(Controller):
@@ -34,7 +34,8 @@ class EndpointsController(Controller):
     def setup(self, context: Context) -> None:
         from kybern.api.core import Pod, Service
 
-        self.context, self.client, self.clock = context, context.client, context.clock
+        self.context, self.client, self.events = context, context.client, context.events
+        self.triggers = service_pods.TriggerTimes()
         self.services = context.watch(Service)
         service_pods.index_services(self.services)
         self.pods = context.informer(Pod)
@@ -52,24 +53,38 @@ class EndpointsController(Controller):
     async def reconcile(self, key: Key) -> None:
         service: Any = self.services.get(key.name, key.namespace)
         if service is None:
+            self.triggers.forget(key)
             await self._remove(key)
             return
         if not service_pods.has_selected_pods(service):
             return
         existing: Any = self.endpoints.get(key.name, key.namespace)
-        wanted = decide(service, service_pods.pods_of(self.pods, service), existing)
-        if wanted is existing:
-            return
-        wanted.metadata.annotations = {**(wanted.metadata.annotations or {}), TRIGGER: format_time(self.clock.now())}
-        if existing is None:
-            await self.client.create(wanted)
-        else:
-            await self.client.update(wanted)
+        pods = service_pods.pods_of(self.pods, service)
+        wanted = decide(service, pods, existing)
+        time, seen = self.triggers.since(key, service, pods)
+        if wanted is not existing:
+            wanted.metadata.annotations = service_pods.with_trigger(wanted.metadata.annotations, time)
+            await self._write(wanted, is_new=existing is None)
+        self.triggers.remember(key, seen)
+
+    async def _write(self, wanted: Any, is_new: bool) -> None:
+        try:
+            await (self.client.create(wanted) if is_new else self.client.update(wanted))
+        except StatusError as error:
+            if namespace_is_ending(error):
+                return
+            if error.code != 409:
+                self._tell(wanted, is_new, error)
+            raise
+
+    def _tell(self, wanted: Any, is_new: bool, error: StatusError) -> None:
+        name = f"{wanted.metadata.namespace}/{wanted.metadata.name}"
+        reason = "FailedToCreateEndpoint" if is_new else "FailedToUpdateEndpoint"
+        text = f"Failed to create endpoint for service {name}" if is_new else f"Failed to update endpoint {name}"
+        self.events.event(wanted, "Warning", reason, f"{text}: {error}")
 
     async def _remove(self, key: Key) -> None:
         """Endpoints have no owner reference: they go with the Service's name."""
-        from kybern.api.errors import StatusError
-
         existing: Any = self.endpoints.get(key.name, key.namespace)
         if existing is None or (existing.metadata.labels or {}).get(MANAGED_BY) != MANAGER:
             return
@@ -106,30 +121,38 @@ def _labels(service: Any) -> dict[str, str]:
 
 
 def _subsets(service: Any, pods: Iterable[Any]) -> list[Any]:
-    """Addresses that share their ports stand together."""
+    """Ports that have the same addresses behind them stand together."""
     families = service.spec.ipFamilies
     ipv6 = (families[0] == "IPv6") if families else ":" in (service.spec.clusterIP or "")
-    groups: dict[Ports, tuple[list[Any], list[Any]]] = {}
+    tolerant = bool(service.spec.publishNotReadyAddresses)
+    behind: dict[Port | None, list[tuple[Any, bool]]] = {}
     for pod in pods:
         address = service_pods.address_of(pod, ipv6)
         if address is None or is_finished(pod):
             continue
-        tolerant = bool(service.spec.publishNotReadyAddresses)
         if pod.metadata.deletionTimestamp and not tolerant:
             continue
-        ports = _ports(service, pod)
-        if not ports and service.spec.ports:
-            continue
-        ready, not_ready = groups.setdefault(ports, ([], []))
-        (ready if tolerant or is_ready(pod) else not_ready).append(_address(service, pod, address))
-    return [_subset(ports, *groups[ports]) for ports in sorted(groups)]
+        entry = _address(service, pod, address), tolerant or is_ready(pod)
+        for port in _ports(service, pod) if service.spec.ports else (None,):
+            behind.setdefault(port, []).append(entry)
+    return _packed(behind)
 
 
-def _subset(ports: Ports, ready: list[Any], not_ready: list[Any]) -> Any:
+def _packed(behind: dict[Port | None, list[tuple[Any, bool]]]) -> list[Any]:
+    subsets: dict[frozenset[str], tuple[list[Port], list[tuple[Any, bool]]]] = {}
+    for port in sorted(behind, key=lambda port: port or ("", 0, "", "")):
+        entries = behind[port]
+        ports, _ = subsets.setdefault(frozenset(address.targetRef.uid for address, _ in entries), ([], entries))
+        if port is not None:
+            ports.append(port)
+    return [_subset(ports, entries) for ports, entries in subsets.values()]
+
+
+def _subset(ports: list[Port], entries: list[tuple[Any, bool]]) -> Any:
     made = [EndpointPort(name=n or None, port=p, protocol=pr, appProtocol=a or None) for n, p, pr, a in ports]
     return EndpointSubset(
-        addresses=sorted(ready, key=_order) or None,
-        notReadyAddresses=sorted(not_ready, key=_order) or None,
+        addresses=sorted((address for address, ready in entries if ready), key=_order) or None,
+        notReadyAddresses=sorted((address for address, ready in entries if not ready), key=_order) or None,
         ports=made or None,
     )
 
@@ -138,13 +161,13 @@ def _order(address: Any) -> tuple[str, str]:
     return address.ip, address.targetRef.uid or ""
 
 
-def _ports(service: Any, pod: Any) -> Ports:
+def _ports(service: Any, pod: Any) -> list[Port]:
     found = []
     for port in service.spec.ports or ():
         number = service_pods.target_port(port, pod)
         if number is not None:
             found.append((port.name or "", number, port.protocol or "TCP", port.appProtocol or ""))
-    return tuple(found)
+    return found
 
 
 def _address(service: Any, pod: Any, address: str) -> Any:

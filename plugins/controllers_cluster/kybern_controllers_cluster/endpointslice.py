@@ -22,19 +22,19 @@ from kybern.api.discovery import (
     ForNode,
     ForZone,
 )
+from kybern.api.errors import StatusError
 from kybern.api.meta import ObjectMeta
-from kybern.api.time import format_time
 from kybern.reconcile.expectations import Expectations
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.owners import controller_reference
 from kybern.reconcile.pods import is_finished, is_ready
 from kybern_controllers_cluster import service_pods
+from kybern_controllers_cluster.serviceaccount import namespace_is_ending
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 HEADLESS = "service.kubernetes.io/headless"
-TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 ZONE = "topology.kubernetes.io/zone"
 PER_SLICE = 100
 SETTLING = 100e-6
@@ -72,7 +72,8 @@ class EndpointSliceController(Controller):
         from kybern.api.core import Node, Pod, Service
 
         self.context = context
-        self.client, self.clock, self.events = context.client, context.clock, context.events
+        self.client, self.events = context.client, context.events
+        self.triggers = service_pods.TriggerTimes()
         self.expectations = Expectations(context.clock)
         self.services = context.watch(Service)
         service_pods.index_services(self.services)
@@ -111,18 +112,29 @@ class EndpointSliceController(Controller):
         service: Any = self.services.get(key.name, key.namespace)
         if service is None or not service_pods.has_selected_pods(service):
             # The garbage collector takes the slices of a deleted Service.
+            self.triggers.forget(key)
             return None
         if service.metadata.deletionTimestamp:
             return None
         wait = self.expectations.wait(key)
         if wait:
             return Result(wait)
-        plan = decide(service, self._wanted(service), self._existing(key), format_time(self.clock.now()))
-        await self._carry_out(key, plan)
+        pods = [pod for pod in service_pods.pods_of(self.pods, service) if not is_finished(pod)]
+        time, seen = self.triggers.since(key, service, pods)
+        plan = decide(service, self._wanted(service, pods), self._existing(key), time)
+        try:
+            await self._carry_out(key, plan)
+        except StatusError as error:
+            if namespace_is_ending(error):
+                return None
+            if error.code != 409:
+                text = f"Error updating Endpoint Slices for Service {key.namespace}/{key.name}: {error}"
+                self.events.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+            raise
+        self.triggers.remember(key, seen)
         return None
 
-    def _wanted(self, service: Any) -> list[Wanted]:
-        pods = [pod for pod in service_pods.pods_of(self.pods, service) if not is_finished(pod)]
+    def _wanted(self, service: Any, pods: Sequence[Any]) -> list[Wanted]:
         wanted = [each for family in families(service) for each in self._wanted_of(service, pods, family)]
         return hinted(service, wanted)
 
@@ -205,8 +217,8 @@ def hinted(service: Any, wanted: list[Wanted]) -> list[Wanted]:
     return wanted
 
 
-def decide(service: Any, wanted: Sequence[Wanted], existing: Sequence[Any], now: str) -> Plan:
-    """The fewest writes that make the slices say what is wanted."""
+def decide(service: Any, wanted: Sequence[Wanted], existing: Sequence[Any], trigger: str | None) -> Plan:
+    """The fewest writes that make the slices say what is wanted. `trigger`: when what is new took place."""
     plan = Plan()
     left = list(existing)
     for group in wanted:
@@ -216,7 +228,7 @@ def decide(service: Any, wanted: Sequence[Wanted], existing: Sequence[Any], now:
     plan.delete += left
     _reuse(plan)
     for each in (*plan.create, *plan.update):
-        each.metadata.annotations = {**(each.metadata.annotations or {}), TRIGGER: now}
+        each.metadata.annotations = service_pods.with_trigger(each.metadata.annotations, trigger)
     return plan
 
 

@@ -14,9 +14,10 @@ import attrs
 
 from kybern.api import types
 from kybern.api.errors import StatusError
-from kybern.api.time import format_time
+from kybern.api.time import format_time, parse_time
 from kybern.client.discovery import Resource, served
 from kybern.reconcile.interface import Context, Controller, Key, Result
+from kybern.reconcile.pods import is_finished
 
 FINALIZER = "kubernetes"
 FINALIZER_SECONDS = 15
@@ -34,25 +35,36 @@ class Remaining:
     errors: list[str] = attrs.field(factory=list)
     seconds: int = 0
     """How long it may take until that is gone by itself."""
+    undiscovered: str = ""
+    """Why it is not known what there may be."""
 
     @property
     def nothing(self) -> bool:
-        return not self.objects and not self.errors
+        return not self.objects and not self.errors and not self.undiscovered
 
-    def add(self, resource: Resource, objects: Sequence[Any]) -> None:
-        """Count the objects of a resource."""
+    def add(self, resource: Resource, objects: Sequence[Any], age: float) -> None:
+        """Count the objects of a resource that are left `age` seconds after the deletion of their namespace. They
+        have a reason to be: pods end gracefully, others have finalizers."""
         if not objects:
             return
         self.objects[f"{resource.plural}.{resource.group}"] = len(objects)
         for obj in objects:
             self.finalizers.update(obj.metadata.finalizers or ())
-            self.seconds = max(self.seconds, _seconds(obj))
+        grace = max(map(_grace, objects))
+        held = any(obj.metadata.finalizers for obj in objects)
+        expected = grace if grace > age else FINALIZER_SECONDS if held else 0
+        if not expected:
+            what = f"{resource.group}/{resource.version}, Resource={resource.plural}"
+            namespace = objects[0].metadata.namespace
+            self.errors.append(f"unexpected items still remain in namespace: {namespace} for gvr: {what}")
+        self.seconds = max(self.seconds, expected)
 
 
-def _seconds(obj: Any) -> int:
-    if type(obj).__name__ == "Pod":
-        return int(obj.spec.terminationGracePeriodSeconds or POD_SECONDS)
-    return FINALIZER_SECONDS if obj.metadata.finalizers else 0
+def _grace(obj: Any) -> int:
+    if type(obj).__name__ != "Pod" or is_finished(obj):
+        return 0
+    seconds = obj.spec.terminationGracePeriodSeconds
+    return POD_SECONDS if seconds is None else int(seconds)
 
 
 def conditions(old: Sequence[Any], remaining: Remaining, make: type[Any], now: str) -> list[Any]:
@@ -87,8 +99,11 @@ def _findings(remaining: Remaining) -> dict[str, tuple[str, str, str]]:
             "All content-preserving finalizers finished",
         ),
     }
+    if remaining.undiscovered:
+        found["NamespaceDeletionDiscoveryFailure"] = ("True", "DiscoveryFailed", remaining.undiscovered)
     if remaining.errors:
-        text = f"Failed to delete all resource types, {len(remaining.errors)} remaining: {'; '.join(remaining.errors)}"
+        told = ", ".join(sorted(remaining.errors))
+        text = f"Failed to delete all resource types, {len(remaining.errors)} remaining: {told}"
         found["NamespaceDeletionContentFailure"] = ("True", "ContentDeletionFailed", text)
     if remaining.objects:
         counts = [f"{name} has {count} resource instances" for name, count in sorted(remaining.objects.items())]
@@ -125,29 +140,35 @@ class NamespaceController(Controller):
         namespace: Any = self.namespaces.get(key.name)
         if namespace is None or not _is_ending(namespace):
             return None
-        remaining = await self._empty(key.name)
+        age = self.clock.now() - parse_time(namespace.metadata.deletionTimestamp)
+        remaining = await self._empty(key.name, age)
         namespace = await self._tell(namespace, remaining)
         if remaining.nothing:
             await self._finalize(namespace)
             return None
-        if remaining.errors and not remaining.seconds:
-            raise RuntimeError(f"namespace {key.name}: {'; '.join(remaining.errors)}")
+        problems = [*remaining.errors, *([remaining.undiscovered] if remaining.undiscovered else ())]
+        if problems and not remaining.seconds:
+            raise RuntimeError(f"namespace {key.name}: {'; '.join(problems)}")
         return Result(remaining.seconds // 2 + 1)
 
-    async def _empty(self, namespace: str) -> Remaining:
-        resources = [r for r in await served(self.client) if r.namespaced and "delete" in r.verbs]
+    async def _empty(self, namespace: str, age: float) -> Remaining:
         remaining = Remaining()
+        try:
+            resources = [r for r in await served(self.client) if r.namespaced and "delete" in r.verbs]
+        except StatusError as error:
+            remaining.undiscovered = str(error)
+            return remaining
         pods = [r for r in resources if (r.group, r.plural) == ("", "pods")]
         for resource in pods:
-            await self._delete_all(resource, namespace, remaining)
+            await self._delete_all(resource, namespace, remaining, age)
         if not remaining.nothing:
             return remaining
         for resource in resources:
             if resource not in pods:
-                await self._delete_all(resource, namespace, remaining)
+                await self._delete_all(resource, namespace, remaining, age)
         return remaining
 
-    async def _delete_all(self, resource: Resource, namespace: str, remaining: Remaining) -> None:
+    async def _delete_all(self, resource: Resource, namespace: str, remaining: Remaining, age: float) -> None:
         struct = resource.struct
         if struct is None:
             return
@@ -163,9 +184,9 @@ class NamespaceController(Controller):
         except StatusError as error:
             if error.code in (404, 405):
                 return
-            remaining.errors.append(f"{resource.name}: {error}")
+            remaining.errors.append(str(error))
             return
-        remaining.add(resource, left.items)
+        remaining.add(resource, left.items, age)
 
     async def _delete_each(self, struct: type[Any], objects: Sequence[Any]) -> None:
         for obj in objects:

@@ -36,6 +36,10 @@ CONDITION_TAINTS = {
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
 OURS = {NOT_READY, UNREACHABLE, UNSCHEDULABLE, *CONDITION_TAINTS.values()}
+EXCLUDED = "node.kubernetes.io/exclude-disruption"
+"""A label of nodes that do not count when a zone is judged."""
+ELDER_LABELS = {"kubernetes.io/os": "beta.kubernetes.io/os", "kubernetes.io/arch": "beta.kubernetes.io/arch"}
+"""Names by which old clients know these labels."""
 REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 EVICTION_INTERVAL = 10.0
 SLOW_INTERVAL = 100.0
@@ -59,6 +63,13 @@ def zone_of(node: Any) -> str:
     labels = node.metadata.labels or {}
     region, zone = labels.get("topology.kubernetes.io/region", ""), labels.get("topology.kubernetes.io/zone", "")
     return f"{region}:{zone}" if region or zone else ""
+
+
+def elder_labels(node: Any) -> dict[str, str]:
+    """The labels under their elder names that the node lacks."""
+    labels = node.metadata.labels or {}
+    wanted = {elder: labels[name] for name, elder in ELDER_LABELS.items() if name in labels}
+    return {elder: value for elder, value in wanted.items() if labels.get(elder) != value}
 
 
 def schedule_taints(node: Any) -> set[str]:
@@ -165,8 +176,9 @@ class NodeLifecycleController(Controller):
     def _node_changed(self, old: Any, new: Any) -> None:
         node = new if new is not None else old
         name = node.metadata.name
-        self._count(node, gone=new is None)
+        self._count(node, gone=new is None or EXCLUDED in (node.metadata.labels or {}))
         if new is None:
+            self._tell(node, "RemovingNode", f"Removing Node {name} from Controller")
             self._signs.pop(name, None)
             if name in self._deadlines:
                 self._deadlines.pop(name).cancel()
@@ -177,10 +189,14 @@ class NodeLifecycleController(Controller):
             lease: Any = self.leases.get(name, LEASES)
             renewed = lease.spec.renewTime or "" if lease is not None else ""
             self._signs[name] = _Sign(self.clock.monotonic(), heartbeat, renewed)
+            self._tell(new, "RegisteredNode", f"Registered Node {name} in Controller")
         elif heartbeat != sign.heartbeat:
             sign.heartbeat, sign.time = heartbeat, self.clock.monotonic()
         if old is None or _relevant(old) != _relevant(new):
             self.context.enqueue(Key("", name))
+
+    def _tell(self, node: Any, reason: str, text: str) -> None:
+        self.events.event(node, "Normal", reason, f"Node {node.metadata.name} event: {text}")
 
     def _heartbeat(self, node: Any) -> str:
         condition = node_condition(node, "Ready")
@@ -211,7 +227,8 @@ class NodeLifecycleController(Controller):
         if left <= 0 and _may_be_silenced(node):
             node = await self._mark_silent(node)
         state = readiness(node)
-        if state != "True":
+        if state == "Unknown":
+            # A kubelet that says itself that it is not ready says it of its pods too.
             await self._mark_pods_not_ready(node)
         wait = await self._taint(node, state)
         if left > 0:
@@ -267,9 +284,13 @@ class NodeLifecycleController(Controller):
         """Write the taints that the conditions call for; seconds until a NoExecute taint that must wait is due."""
         execute, wait = self._execute_taint(node, state)
         taints = new_taints(node, schedule_taints(node), execute, format_time(self.clock.now()))
-        if taints is not None:
+        labels = elder_labels(node)
+        if taints is not None or labels:
             changed = types.copy(node)
-            changed.spec.taints = taints or None
+            if taints is not None:
+                changed.spec.taints = taints or None
+            if labels:
+                changed.metadata.labels = {**node.metadata.labels, **labels}
             await self.client.update(changed)
         return wait
 
@@ -317,7 +338,8 @@ def _is_ours(taint: Any) -> bool:
 
 def _relevant(node: Any) -> tuple[Any, ...]:
     conditions: Sequence[Any] = node.status.conditions or ()
-    return node.spec.unschedulable, node.spec.taints, zone_of(node), [(c.type, c.status) for c in conditions]
+    states = [(c.type, c.status) for c in conditions]
+    return node.spec.unschedulable, node.spec.taints, zone_of(node), elder_labels(node), states
 
 
 def _may_be_silenced(node: Any) -> bool:

@@ -9,6 +9,7 @@ from kybern.api.errors import StatusError
 from kybern.api.time import format_time
 from kybern.client.interface import Client
 from kybern.clock import Clock
+from kybern.reconcile.pods import pod_condition
 
 __all__ = ["end_pod", "mark"]
 
@@ -18,8 +19,14 @@ def mark(pod: Any, reason: str, message: str, now: float) -> Any:
     from kybern.api.core import PodCondition
 
     changed = types.copy(pod)
+    known = pod_condition(pod, "DisruptionTarget")
     target = PodCondition(
-        type="DisruptionTarget", status="True", reason=reason, message=message, lastTransitionTime=format_time(now)
+        type="DisruptionTarget",
+        status="True",
+        reason=reason,
+        message=message,
+        lastTransitionTime=known.lastTransitionTime if known and known.status == "True" else format_time(now),
+        observedGeneration=pod.metadata.generation,
     )
     others = [c for c in pod.status.conditions or () if c.type != "DisruptionTarget"]
     changed.status.conditions = [*others, target]

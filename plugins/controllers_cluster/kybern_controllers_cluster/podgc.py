@@ -11,6 +11,7 @@ from kybern.api.errors import StatusError
 from kybern.reconcile.bursts import all_at_once
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.pods import is_finished
+from kybern_controllers_cluster.nodelifecycle import readiness
 from kybern_controllers_cluster.pod_disruption import mark
 
 QUARANTINE = 40.0
@@ -103,7 +104,7 @@ class PodGCController(Controller):
         if surplus <= 0:
             return
         pods: list[Any] = [p for key in self._finished.values() if (p := self.pods.get(key.name, key.namespace))]
-        pods.sort(key=lambda pod: (pod.metadata.creationTimestamp or "", pod.metadata.namespace, pod.metadata.name))
+        pods.sort(key=_worth)
         await self._end_all(pods[:surplus], "")
 
     async def _end_all(self, pods: Sequence[Any], why: str) -> None:
@@ -128,5 +129,15 @@ class PodGCController(Controller):
         await self.client.update_status(changed)
 
 
+def _worth(pod: Any) -> tuple[bool, str, str, str]:
+    """Evicted pods go first: controllers count on those that ended by themselves. Then the oldest."""
+    metadata, status = pod.metadata, pod.status
+    evicted = status.phase == "Failed" and status.reason == "Evicted"
+    return not evicted, metadata.creationTimestamp or "", metadata.name, metadata.namespace
+
+
 def _is_out_of_service(node: Any) -> bool:
-    return node is not None and any(t.key == OUT_OF_SERVICE for t in node.spec.taints or ())
+    """Whether somebody says so of the node, and it shows no sign of the contrary: a ready node ends its pods itself."""
+    if node is None or readiness(node) == "True":
+        return False
+    return any(t.key == OUT_OF_SERVICE for t in node.spec.taints or ())

@@ -6,12 +6,48 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kybern.reconcile.interface import Informer, Key
-from kybern.reconcile.pods import is_finished, is_ready
+from kybern.reconcile.pods import is_finished, is_ready, pod_condition
 
 __all__ = [
-    "address_of", "concerns_endpoints", "has_selected_pods", "hostname_for", "index_pods", "index_services", "matches",
-    "pods_of", "services_between", "services_of", "target_port",
+    "TRIGGER", "TriggerTimes", "address_of", "concerns_endpoints", "has_selected_pods", "hostname_for", "index_pods",
+    "index_services", "matches", "pods_of", "services_between", "services_of", "target_port", "with_trigger",
 ]  # fmt: skip
+
+TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
+
+
+class TriggerTimes:
+    """When what made endpoints change took place: whoever measures how long the network takes to follow wants to know.
+
+    A Service's own time is that of its creation, a pod's that of its last becoming ready or not. Of those that are new
+    since the last look the earliest counts; a pod that went has none.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Key, dict[str, str]] = {}
+
+    def since(self, key: Key, service: Any, pods: Iterable[Any]) -> tuple[str | None, dict[str, str]]:
+        """(The time, or None; what to remember when it is written.)"""
+        before = self._seen.get(key, {})
+        times = {
+            pod.metadata.uid: ready.lastTransitionTime or "" for pod in pods if (ready := pod_condition(pod, "Ready"))
+        }
+        times[service.metadata.uid] = service.metadata.creationTimestamp or ""
+        return min((time for uid, time in times.items() if time > before.get(uid, "")), default=None), times
+
+    def remember(self, key: Key, times: dict[str, str]) -> None:
+        """What `since` gave is written."""
+        self._seen[key] = times
+
+    def forget(self, key: Key) -> None:
+        """The Service is gone."""
+        self._seen.pop(key, None)
+
+
+def with_trigger(annotations: dict[str, str] | None, time: str | None) -> dict[str, str] | None:
+    """Annotations with the trigger time, or without any when there is none."""
+    others = {name: value for name, value in (annotations or {}).items() if name != TRIGGER}
+    return (others if time is None else {**others, TRIGGER: time}) or None
 
 
 def index_services(services: Informer[Any]) -> None:

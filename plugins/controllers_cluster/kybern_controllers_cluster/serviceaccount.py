@@ -45,6 +45,10 @@ class ServiceAccountController(Controller):
 
 def created_or_pointless(error: StatusError) -> bool:
     """Whether a create failed because the object is there already or its namespace is going."""
+    return error.reason == "AlreadyExists" or error.code == 404 or namespace_is_ending(error)
+
+
+def namespace_is_ending(error: StatusError) -> bool:
+    """Whether a create was refused because nothing new may come into a namespace that is going."""
     causes = (error.details or {}).get("causes") or ()
-    terminating = any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
-    return error.reason == "AlreadyExists" or error.code == 404 or terminating
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)

@@ -12,21 +12,21 @@ from typing import Any
 from kybern.api.placement import tolerates
 from kybern.api.time import parse_time
 from kybern.reconcile.interface import Context, Controller, Key, Result
-from kybern.reconcile.pods import is_finished
 from kybern_controllers_cluster.pod_disruption import end_pod
 
 FOREVER = float("inf")
 
 
 def seconds_tolerated(tolerations: Sequence[Any], taints: Iterable[Any]) -> float:
-    """How long a pod bears the taints: the shortest of the times it names; 0 when it does not tolerate one of them."""
+    """How long a pod bears the taints; 0 when it does not tolerate one of them. Of several tolerations that cover a
+    taint the first counts, of several taints the shortest time."""
     shortest = FOREVER
     for taint in taints:
-        covering = [t for t in tolerations if tolerates(t, taint)]
-        if not covering:
+        covering = next((t for t in tolerations if tolerates(t, taint)), None)
+        if covering is None:
             return 0.0
-        named = [max(0, t.tolerationSeconds) for t in covering if t.tolerationSeconds is not None]
-        shortest = min([shortest, *named])
+        if covering.tolerationSeconds is not None:
+            shortest = min(shortest, max(0.0, covering.tolerationSeconds))
     return shortest
 
 
@@ -54,7 +54,8 @@ class TaintEvictionController(Controller):
     def _concerns(self, old: Any, new: Any) -> bool:
         """A new binding or other tolerations; a pod on a node without such taints needs no look."""
         if new is None:
-            self._since.pop(old.metadata.uid, None)
+            if self._since.pop(old.metadata.uid, None):
+                self._tell_cancelled(old)
             return False
         if not new.spec.nodeName or new.metadata.deletionTimestamp:
             return False
@@ -68,19 +69,20 @@ class TaintEvictionController(Controller):
 
     async def reconcile(self, key: Key) -> Result | None:
         pod: Any = self.pods.get(key.name, key.namespace)
-        if pod is None or pod.metadata.deletionTimestamp or is_finished(pod):
+        if pod is None or pod.metadata.deletionTimestamp:
             return None
         uid, now = pod.metadata.uid, self.clock.now()
         taints = self._taints_of(pod)
         bearable = seconds_tolerated(pod.spec.tolerations or (), taints) if taints else FOREVER
         if bearable == FOREVER:
-            if self._since.pop(uid, None) is not None:
-                text = f"Cancelling deletion of Pod {key.namespace}/{key.name}"
-                self.events.event(pod, "Normal", "TaintManagerEviction", text)
+            if self._since.pop(uid, None):
+                self._tell_cancelled(pod)
             return None
         left = self._started(uid, taints, now) + bearable - now
         if left > 0:
             return Result(left)
+        # Due in any case from now on, and its end is no longer a cancellation.
+        self._since[uid] = 0.0
         await self._evict(pod)
         return None
 
@@ -92,6 +94,10 @@ class TaintEvictionController(Controller):
             added = [parse_time(t.timeAdded) for t in taints if t.timeAdded]
             known = self._since[uid] = min([now, *added])
         return known
+
+    def _tell_cancelled(self, pod: Any) -> None:
+        text = f"Cancelling deletion of Pod {pod.metadata.namespace}/{pod.metadata.name}"
+        self.events.event(pod, "Normal", "TaintManagerEviction", text)
 
     async def _evict(self, pod: Any) -> None:
         metadata = pod.metadata
