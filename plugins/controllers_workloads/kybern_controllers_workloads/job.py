@@ -168,13 +168,13 @@ class JobController(Controller):
         return await self._patch(pod, patch)
 
     async def _patch(self, pod: Any, patch: dict[str, Any]) -> Any | None:
-        """The pod afterwards; None when it is gone or has changed meanwhile, of which its event will tell."""
+        """The pod afterwards; None when it is gone. When it has changed meanwhile the conflict brings a fresh look."""
         try:
             return await self.client.patch(self.pod, pod.metadata.name, pod.metadata.namespace, patch)
         except StatusError as error:
-            if error.code in (404, 409):
-                return None
-            raise
+            if error.code != 404:
+                raise
+            return None
 
     async def _carry_out(self, key: Key, view: View, plan: Plan) -> _Done:
         if plan.create:
@@ -228,20 +228,16 @@ class JobController(Controller):
         )
 
     async def _stop_pod(self, job: Any, pod: Any, uncounted: bool) -> bool:
-        """Whether it goes. A pod that has changed meanwhile may have ended: then it is looked at again first."""
+        """Whether it goes, and is not gone by itself already."""
         if uncounted and job_pods.has_finalizer(pod):
-            changed = await self._patch(pod, job_pods.without_finalizer(pod))
-            if changed is None:
+            pod = await self._patch(pod, job_pods.without_finalizer(pod))
+            if pod is None:
                 return False
-            pod = changed
         try:
             await self.writer.delete(job, pod)
         except StatusError as error:
-            if error.code == 404:
-                return True
-            if error.code != 409:
+            if error.code != 404:
                 raise
-            return False
         return True
 
     async def _account(self, key: Key, view: View, plan: Plan, done: _Done) -> bool:
@@ -303,7 +299,7 @@ class JobController(Controller):
             uid = pod.metadata.uid
             pending.add(uid)
             try:
-                await self._let_go(pod)
+                await self._patch(pod, job_pods.without_finalizer(pod))
                 released.add(uid)
             finally:
                 if uid not in released:
@@ -311,15 +307,6 @@ class JobController(Controller):
 
         errors = await all_at_once(pods, release_one)
         return released, errors[0] if errors else None
-
-    async def _let_go(self, pod: Any) -> None:
-        """Take our finalizer from the pod, which may be gone by now."""
-        metadata = pod.metadata
-        try:
-            await self.client.patch(self.pod, metadata.name, metadata.namespace, job_pods.without_finalizer(pod))
-        except StatusError as error:
-            if error.code != 404:
-                raise
 
     def _tell_end(self, job: Any, outcome: Outcome) -> None:
         if not outcome.succeeded:

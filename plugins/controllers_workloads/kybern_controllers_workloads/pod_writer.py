@@ -38,7 +38,7 @@ class PodWriter:
         return made
 
     async def delete(self, owner: Any, pod: Any) -> None:
-        """Delete a pod of the owner's; StatusError 404 or 409 when it is gone already."""
+        """Delete a pod of the owner's; StatusError 404 when it is gone already, 409 when another has its name."""
         metadata = pod.metadata
         try:
             await self._client.delete(type(pod), metadata.name, metadata.namespace, uid=metadata.uid)

@@ -118,14 +118,14 @@ class PodsController(Controller):
         return None if error is not None and namespace_ends(error) else error
 
     async def delete_pods(self, key: Key, owner: Any, pods: Sequence[Any]) -> Exception | None:
-        """Delete pods whose deletion is expected already; the first error."""
+        """Delete pods whose deletion is expected already; the first error, a conflict too: no event need follow it."""
 
         async def delete_one(pod: Any) -> None:
             try:
                 await self.writer.delete(owner, pod)
             except StatusError as error:
                 self.expectations.deleted(key, pod.metadata.uid)
-                if error.code not in (404, 409):
+                if error.code != 404:
                     raise
 
         errors = await all_at_once(pods, delete_one)

@@ -195,10 +195,11 @@ class StatefulSetController(PodsController):
         try:
             await self.client.delete(type(pod), metadata.name, metadata.namespace, uid=metadata.uid)
         except StatusError as error:
-            if error.code in (404, 409):
+            if error.code == 404:
                 self.expectations.deleted(Key(metadata.namespace, stateful_set.metadata.name), metadata.uid)
                 return
-            self._tell(stateful_set, "delete", pod, error)
+            if error.code != 409:
+                self._tell(stateful_set, "delete", pod, error)
             raise
         self._tell(stateful_set, "delete", pod)
 
