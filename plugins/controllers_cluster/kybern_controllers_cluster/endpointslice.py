@@ -28,14 +28,14 @@ from kybern.reconcile.expectations import Expectations
 from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.owners import controller_reference
 from kybern.reconcile.pods import is_finished, is_ready
-from kybern_controllers_cluster import service_pods
+from kybern_controllers_cluster import service_pods, topology
 from kybern_controllers_cluster.serviceaccount import namespace_is_ending
+from kybern_controllers_cluster.topology import ZONE
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 HEADLESS = "service.kubernetes.io/headless"
-ZONE = "topology.kubernetes.io/zone"
 PER_SLICE = 100
 SETTLING = 100e-6
 """Seconds a pod's change may wait per endpoint of its Service."""
@@ -81,7 +81,10 @@ class EndpointSliceController(Controller):
         service_pods.index_pods(self.pods)
         self.pods.add_index("node", lambda pod: (pod.spec.nodeName,) if pod.spec.nodeName else ())
         self.pods.on_change(self._pod_changed)
+        self.balanced: dict[Key, set[str]] = {}
+        """Services that share out their endpoints among zones, and the address families that have hints."""
         self.nodes = context.watch(Node, self._services_on, on=_place_changed)
+        self.nodes.on_change(self._capacity_changed)
         self.slices = context.watch(EndpointSlice, _service_of)
         self.slices.add_index("service", _managed_for)
         self.slices.on_change(self._slice_changed)
@@ -98,6 +101,11 @@ class EndpointSliceController(Controller):
         pods = self.pods.by_index("node", node.metadata.name)
         return {key for pod in pods for key in service_pods.services_of(self.services, pod)}
 
+    def _capacity_changed(self, old: Any, new: Any) -> None:
+        if self.balanced and _capacity(old) != _capacity(new):
+            for key in self.balanced:
+                self.context.enqueue(key)
+
     def _slice_changed(self, old: Any, new: Any) -> None:
         for key in _service_of(new if new is not None else old):
             if old is None:
@@ -113,6 +121,7 @@ class EndpointSliceController(Controller):
         if service is None or not service_pods.has_selected_pods(service):
             # The garbage collector takes the slices of a deleted Service.
             self.triggers.forget(key)
+            self.balanced.pop(key, None)
             return None
         if service.metadata.deletionTimestamp:
             return None
@@ -135,8 +144,42 @@ class EndpointSliceController(Controller):
         return None
 
     def _wanted(self, service: Any, pods: Sequence[Any]) -> list[Wanted]:
-        wanted = [each for family in families(service) for each in self._wanted_of(service, pods, family)]
-        return hinted(service, wanted)
+        groups = {family: self._wanted_of(service, pods, family) for family in families(service)}
+        if topology.is_balanced(service):
+            for family, found in groups.items():
+                self._balance(service, family, found)
+        else:
+            self._stop_balance(service)
+        wanted = [group for found in groups.values() for group in found]
+        return wanted if topology.is_balanced(service) else hinted(service, wanted)
+
+    def _balance(self, service: Any, family: str, groups: list[Wanted]) -> None:
+        """Hints by the zones' capacities. That there are some now is told once, why there are none each time."""
+        key = Key(service.metadata.namespace, service.metadata.name)
+        hinted = self.balanced.setdefault(key, set())
+        served = {_identity(e): e.hints.forZones[0].name for e in self._hinted_endpoints(key)}
+        endpoints = [e for group in groups for e in group.endpoints]
+        try:
+            shares = topology.shares(self.nodes.list())
+            topology.share_out(endpoints, shares, lambda e: served.get(_identity(e)))
+        except topology.NotShared as why:
+            hinted.discard(family)
+            self._tell_balance(service, str(why), family)
+            return
+        if family not in hinted:
+            hinted.add(family)
+            self._tell_balance(service, "Topology Aware Hints has been enabled", family)
+
+    def _stop_balance(self, service: Any) -> None:
+        for family in self.balanced.pop(Key(service.metadata.namespace, service.metadata.name), ()):
+            self._tell_balance(service, "Topology Aware Hints has been disabled", family)
+
+    def _hinted_endpoints(self, key: Key) -> Iterable[Any]:
+        return (e for s in self._existing(key) for e in s.endpoints or () if e.hints is not None and e.hints.forZones)
+
+    def _tell_balance(self, service: Any, text: str, family: str) -> None:
+        kind = ("Normal", "Enabled") if text.endswith("enabled") else ("Warning", "Disabled")
+        self.events.event(service, kind[0], f"TopologyAwareHints{kind[1]}", f"{text}, addressType: {family}")
 
     def _wanted_of(self, service: Any, pods: Sequence[Any], family: str) -> list[Wanted]:
         groups: dict[Ports, Wanted] = {}
@@ -341,3 +384,7 @@ def _place_changed(old: Any, new: Any) -> bool:
     if old is None or new is None:
         return True
     return (old.metadata.labels or {}).get(ZONE) != (new.metadata.labels or {}).get(ZONE)
+
+
+def _capacity(node: Any) -> tuple[str, int] | None:
+    return topology.capacity(node) if node is not None else None
