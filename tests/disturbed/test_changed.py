@@ -190,7 +190,7 @@ async def test_a_cron_job_changes_between_two_of_its_times(kubectl: Kubectl) -> 
     )
     await kubectl.advance(630)
     first = (await kubectl(*made)).split()
-    assert len(first) == 2 and all(int(time[14:16]) % 5 == 0 for time in first)
+    assert len(first) in (2, 3) and all(int(time[14:16]) % 5 == 0 for time in first)
     await kubectl("patch", "cronjob", "tick", "-p", '{"spec":{"suspend":true}}')
     await kubectl.advance(1200)
     assert (await kubectl(*made)).split() == first
