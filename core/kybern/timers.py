@@ -26,6 +26,12 @@ class VirtualTimer:
 
     def cancel(self) -> None:
         self.over = True
+        # It may have been taken already, to be called at the same instant as whoever cancels it.
+        self.callback, self.args = _nothing, ()
+
+
+def _nothing() -> None:
+    pass
 
 
 Entry = tuple[float, int, VirtualTimer]
@@ -39,7 +45,7 @@ class Timers:
         self._exact: list[Entry] = []
         self._loose: list[Entry] = []
         self._latest: list[Entry] = []
-        """The loose ones by the time that they must not be later than."""
+        """The loose ones by the time that they must not be later than, when there is one."""
         self._put_off: dict[str, list[Entry]] = {}
         """The pulses that beat, with the exact ones that are not needed while they do."""
         self._order = itertools.count()
@@ -49,7 +55,8 @@ class Timers:
         number = next(self._order)
         if leap:
             heapq.heappush(self._loose, (timer.due, number, timer))
-            heapq.heappush(self._latest, (timer.due + leap, number, timer))
+            if leap < math.inf:  # the others would never come to the front, and never go
+                heapq.heappush(self._latest, (timer.due + leap, number, timer))
         else:
             heapq.heappush(self._exact, (timer.due, number, timer))
         return timer

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import weakref
 
 import pytest
 
@@ -86,3 +88,37 @@ async def test_real_time_has_no_leaps() -> None:
     assert not clock.beats("heart")
     clock.call_later(0.001, called.set_result, None, leap=math.inf, unless="heart")
     await called
+
+
+async def test_what_is_cancelled_at_its_own_instant_is_not_called() -> None:
+    clock, called = VirtualClock(), []
+
+    def one_or_the_other(name: str) -> None:
+        called.append(name)
+        for timer in timers:
+            timer.cancel()
+
+    timers = [clock.call_later(1, one_or_the_other, name, leap=10) for name in ("a", "b")]
+    await clock.advance(60)
+    assert called == ["a"]
+
+
+async def test_timers_that_are_over_are_not_kept() -> None:
+    clock = VirtualClock()
+    kept = weakref.WeakSet()
+
+    class Called:
+        def __call__(self) -> None:
+            pass
+
+    def again() -> None:
+        callback = Called()
+        kept.add(callback)
+        clock.call_later(1, callback, leap=math.inf)
+        clock.call_later(2, again)
+
+    clock.call_later(1_000_000, again, leap=1)
+    again()
+    await clock.advance(1000)
+    gc.collect()
+    assert len(kept) <= 1
