@@ -411,3 +411,11 @@ async def test_kubectl_may_change_on_the_server_what_it_applied_on_its_own_side(
     assert changed.json["data"] == {"a": "3", "b": "9"}
     kept = json.loads(changed.json["metadata"]["annotations"][LAST_APPLIED])
     assert kept == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "3"}}
+
+
+async def test_a_record_that_nobody_can_read_is_no_record(api: Api, apply: Applier) -> None:
+    for text in ("{", "5", '{"data": 5}', '{"a":' * 5000 + "1" + "}" * 5000):
+        made = {"metadata": {"name": "a", "annotations": {LAST_APPLIED: text}}, "data": {"a": "1"}}
+        await named(api, "POST", CONFIG_MAPS, "editor", made)
+        assert (await apply("kubectl", A, {"data": {"a": "2"}})).code == 409
+        await named(api, "DELETE", A, "editor", {})
