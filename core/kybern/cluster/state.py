@@ -145,6 +145,8 @@ class State:
 
     def discard(self) -> None:
         """Take back what `create`, `lock` and the log left in a directory that never became a cluster's."""
+        if self.pid() is not None:  # another process that begins just now
+            return
         with contextlib.suppress(OSError):
             leftovers = list(self.root.iterdir())
             if all(p.name in ("lock", "kybern.log") for p in leftovers):
