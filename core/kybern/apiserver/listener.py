@@ -249,7 +249,7 @@ def _head(answer: Response, request: Request, keep_alive: bool, length: int) -> 
         text += f"Content-Type: {answer.content_type}\r\nContent-Length: {length}\r\n"
     for name, value in headers.items():
         text += f"{name}: {_one_line(value)}\r\n"
-    for warning in request.warnings:
+    for warning in dict.fromkeys(request.warnings):  # a change that met another was made, and warned of, again
         text += f'Warning: 299 - "{_quoted(warning)}"\r\n'
     if not keep_alive:
         text += "Connection: close\r\n"
