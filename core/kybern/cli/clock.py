@@ -60,7 +60,9 @@ def _advance(state: State, seconds: float) -> Shown:
                 return shown
             _tell(f"{shown.now}  {(seconds - left) / seconds:.0%}")
     except KeyboardInterrupt:
-        raise CommandError(f"stopped, time stands at {_text(_ask(state, 'GET'))}") from None
+        _tell("")
+        print(f"stopped, time stands at {_text(_ask(state, 'GET'))}", file=sys.stderr)
+        raise
     finally:
         _tell("")
 
