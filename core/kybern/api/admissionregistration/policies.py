@@ -8,16 +8,18 @@ from typing import Any
 from kybern.api import cel
 from kybern.api.admissionregistration import matching
 from kybern.api.field import Errors, Path
-from kybern.api.table import UNSET, selector
+from kybern.api.kind import Column
+from kybern.api.table import AGE, NAME, UNSET, age, selector
 from kybern.api.validation import names
 from kybern.api.validation.selectors import validate_label_selector
 
 __all__ = [
+    "BINDING_COLUMNS",
     "SPEC",
+    "binding_row",
     "default",
     "default_binding",
     "param_kind",
-    "param_ref",
     "validate_binding",
     "validate_expression",
     "validate_head",
@@ -27,6 +29,12 @@ __all__ = [
 SPEC = Path("spec")
 NOT_FOUND_ACTIONS = ("Deny", "Allow")
 EXCLUSIVE = "name and selector are mutually exclusive"
+BINDING_COLUMNS = (
+    NAME,
+    Column("PolicyName", description="PolicyName indicates the policy definition which the policy binding binded to"),
+    Column("ParamRef", description="ParamRef indicates the param resource which sets the configration param"),
+    AGE,
+)
 
 
 def default(obj: Any) -> None:
@@ -155,9 +163,13 @@ def param_kind(spec: Any) -> str:
     return UNSET if spec.paramKind is None else f"{spec.paramKind.apiVersion or ''}/{spec.paramKind.kind or ''}"
 
 
-def param_ref(spec: Any) -> str:
-    """A binding's parameters, in a table."""
-    ref = spec.paramRef
+def binding_row(obj: Any, now: float) -> list[Any]:
+    """Table cells of a binding."""
+    created = age(obj.metadata.creationTimestamp, now)
+    return [obj.metadata.name, obj.spec.policyName or "", _param_ref(obj.spec.paramRef), created]
+
+
+def _param_ref(ref: Any) -> str:
     if ref is None:
         return UNSET
     named: Sequence[str] = [part for part in (ref.namespace, ref.name) if part]

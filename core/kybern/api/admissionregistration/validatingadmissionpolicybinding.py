@@ -6,9 +6,8 @@ from typing import Any
 
 from kybern.api.admissionregistration import policies
 from kybern.api.field import Errors
-from kybern.api.kind import Column, Kind
+from kybern.api.kind import Kind
 from kybern.api.lifecycle import spec_changed
-from kybern.api.table import AGE, NAME, age
 
 ACTIONS = ("Audit", "Deny", "Warn")
 DENY_AND_WARN = (
@@ -31,11 +30,6 @@ def validate(obj: Any, errors: Errors) -> None:
         errors.required(path, "at least one validation action is required")
 
 
-def row(obj: Any, now: float) -> list[Any]:
-    spec, created = obj.spec, age(obj.metadata.creationTimestamp, now)
-    return [obj.metadata.name, spec.policyName or "", policies.param_ref(spec), created]
-
-
 KIND = Kind(
     group="admissionregistration.k8s.io",
     version="v1",
@@ -46,14 +40,7 @@ KIND = Kind(
     default=policies.default_binding,
     validate=validate,
     spec_changed=spec_changed,
-    columns=(
-        NAME,
-        Column(
-            "PolicyName", description="PolicyName indicates the policy definition which the policy binding binded to"
-        ),
-        Column("ParamRef", description="ParamRef indicates the param resource which sets the configration param"),
-        AGE,
-    ),
-    row=row,
+    columns=policies.BINDING_COLUMNS,
+    row=policies.binding_row,
     unconditional_update=False,
 )
