@@ -57,7 +57,6 @@ class QueuedPod:
         self.pod = pod
         self.queued_at = now
         self.waiting_since = now
-        """Scheduling cycles so far."""
         self.failures = 0
         """Failed cycles that count for the back-off."""
         self.backoff_until = 0.0

@@ -28,7 +28,7 @@ from kybern.store.index import MAX_OPS, Index, prefix_end
 from kybern.store.interface import Change, Commit, Entry, Op, StoreError
 from kybern.store.local import LocalStore
 from kybern.store.snapshot import Snapshot
-from kybern.store.writer import Impatient, Writer
+from kybern.store.writer import InlineWriter, Writer
 
 __all__ = ["SqliteOptions", "SqliteStore"]
 
@@ -87,7 +87,7 @@ class SqliteStore(LocalStore):
         self._file = path / "state.db"
         self._lock = database.Lock(self._file)
         # A test cluster's virtual time stands still while it works: it does not see threads, nor wait for disks.
-        self._patient = clock.outside is clock
+        self._waits_for_disk = clock.outside is clock
         self._queue: list[Request] = []
         self._busy = False
         self._closing = False
@@ -100,7 +100,7 @@ class SqliteStore(LocalStore):
 
     async def start(self) -> None:
         await asyncio.to_thread(self._open_file)
-        self._writer = Writer() if self._patient else Impatient()
+        self._writer = Writer() if self._waits_for_disk else InlineWriter()
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="kybern-store-reader")
         self._open = True
 
@@ -119,7 +119,7 @@ class SqliteStore(LocalStore):
         db = database.connect(self._file)
         try:
             database.create(db, self._file)
-            database.make_durable(db, at_once=self._patient)
+            database.make_durable(db, at_once=self._waits_for_disk)
             db.execute(f"PRAGMA wal_autocheckpoint = {self._options.checkpoint_pages:d}")
             if self._options.max_pages:
                 db.execute(f"PRAGMA max_page_count = {self._options.max_pages:d}")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from kybern.store.interface import StoreError
 
-__all__ = ["Impatient", "Writer"]
+__all__ = ["InlineWriter", "Writer"]
 
 SWITCH_SECONDS = 0.0005
 """How long the thread waits at most for a busy event loop to lend it the interpreter (Python's default: 5 ms)."""
@@ -62,8 +62,8 @@ class Writer:
                 self._loop.call_soon_threadsafe(report, result, error)
 
 
-class Impatient(Writer):
-    """Runs jobs on the event loop."""
+class InlineWriter(Writer):
+    """Runs jobs on the event loop, whose time stands still until they are done."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

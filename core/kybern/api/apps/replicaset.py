@@ -47,5 +47,5 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     row=row,
-    **replicas.kept("ReplicaSet"),
+    **replicas.arguments("ReplicaSet"),
 )

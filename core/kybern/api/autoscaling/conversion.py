@@ -203,10 +203,8 @@ def _current_from_v1(metric: dict[str, Any]) -> dict[str, Any]:
     if not kind:
         return {"type": metric.get("type", "")}
     source = metric[kind]
-    average, value = (
-        source.get("averageValue" if kind == "object" else "currentAverageValue"),
-        source.get("currentValue"),
-    )
+    average = source.get("averageValue" if kind == "object" else "currentAverageValue")
+    value = source.get("currentValue")
     current = {
         "averageUtilization": source.get("currentAverageUtilization"),
         "averageValue": average,

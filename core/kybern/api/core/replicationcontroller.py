@@ -63,5 +63,5 @@ KIND = Kind(
     name_errors=name_errors,
     row=row,
     orphans="",
-    **replicas.kept("ReplicationController"),
+    **replicas.arguments("ReplicationController"),
 )

@@ -17,7 +17,7 @@ __all__ = ["most_devices", "validate_device", "validate_location", "validate_tai
 
 DEVICES_MAX = 128
 COMPLEX_DEVICES_MAX = 64
-"""So many when any of them has taints, counters or lists of values."""
+"""So many when any of them has taints or counters."""
 CONSUMPTIONS_MAX = 2
 CONDITIONS_MAX = 4
 DETAILS_MAX = 32

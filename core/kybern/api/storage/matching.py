@@ -6,6 +6,7 @@ The binder asks for claims that are bound at once, the scheduler for those that 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from kybern.api import selectors
@@ -41,7 +42,8 @@ def misfit(volume: Any, claim: Any) -> str:
 
 
 def best_match(claim: Any, volumes: Iterable[Any], delayed: bool = False) -> Any | None:
-    """The volume that was reserved for the claim, else the smallest that fits, with the fewest other access modes.
+    """The volume that was reserved for the claim, else of those that fit the one with the fewest access modes, then the
+    smallest.
 
     `delayed`: the scheduler chooses among free volumes, so that only a reserved one counts.
     """
@@ -82,11 +84,11 @@ def _has_access(volume: Any, claim: Any) -> bool:
     return set(claim.spec.accessModes or ()) <= set(volume.spec.accessModes or ())
 
 
-def size_of(volume: Any) -> Any:
+def size_of(volume: Any) -> Fraction:
     """The volume's capacity."""
     return storage_of(volume.spec.capacity)
 
 
-def wanted_size(claim: Any) -> Any:
+def wanted_size(claim: Any) -> Fraction:
     """What the claim asks for."""
     return storage_of(claim.spec.resources.requests)

@@ -9,7 +9,6 @@ from kybern.api.errors import StatusError
 from kybern.api.field import Errors
 from kybern.apiserver import body
 from kybern.apiserver.backend import Backend
-from kybern.apiserver.body import object_from
 from kybern.apiserver.encode import plain
 from kybern.apiserver.handlers import operation
 from kybern.apiserver.negotiate import Media, negotiate
@@ -61,7 +60,7 @@ class Scales:
         struct = types.struct("autoscaling", "v1", "Scale")
         plain_scale = await applied_body(request, options)
         check_form(struct, "autoscaling/v1", plain_scale)
-        scale = object_from(plain_scale, struct, options.field_validation, request.warnings)
+        scale = body.object_from(plain_scale, struct, options.field_validation, request.warnings)
         check_identity(scale.metadata, op, resource)
         _check(scale)
         kind = resource.kind

@@ -11,7 +11,7 @@ from kybern.api.kind import Column
 from kybern.api.lifecycle import drop_status, keep_other_half, spec_changed
 from kybern.api.table import AGE, NAME, age
 
-__all__ = ["kept", "row", "validate_status_update"]
+__all__ = ["arguments", "row", "validate_status_update"]
 
 PARTS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
 
@@ -31,8 +31,8 @@ def row(obj: Any, now: float, selector: str) -> list[Any]:
     return [obj.metadata.name, *counts, age(obj.metadata.creationTimestamp, now), *cells, selector]
 
 
-def kept(kind: str) -> dict[str, Any]:
-    """Arguments of the `Kind` of this name."""
+def arguments(kind: str) -> dict[str, Any]:
+    """What the `Kind` of this name is made with."""
     return {
         "kind": kind,
         "plural": f"{kind.lower()}s",
