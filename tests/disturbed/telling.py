@@ -26,6 +26,8 @@ def manifests(text: str, story: str, namespaces: Iterable[str]) -> str:
 
 
 DROPPED = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generateName", "nodeName", "clusterIP")
+PRIVATE = ("kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time")
+"""Annotations: the second is of the change that was seen last, and whoever was dead saw fewer."""
 REPLACED = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UID"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "TIME"),
@@ -67,7 +69,9 @@ def _reduced(item: Any) -> Any:
         metadata["name"] = generated
     if item["kind"] == "EndpointSlice":
         del metadata["generation"]  # it counts the writes, and a dead controller leaves some out
-    metadata.get("annotations", {}).pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    notes = {name: text for name, text in metadata.pop("annotations", {}).items() if name not in PRIVATE}
+    if notes:
+        metadata["annotations"] = notes
     if item["kind"] == "Pod":
         images = [container["image"] for container in item["spec"]["containers"]]
         item = {"kind": "Pod", "metadata": metadata, "images": images, "phase": item["status"]["phase"]}
