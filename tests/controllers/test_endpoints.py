@@ -215,29 +215,6 @@ async def test_endpoints_leave_out_pods_that_end_or_have_no_address(world: World
         assert world.all(Endpoints)[0].subsets is None
 
 
-async def test_killed_between_two_writes_it_makes_no_second_slice(world: World) -> None:
-    class Killed(BaseException):
-        pass
-
-    def kill(verb: str, kind: type[Any], namespace: str, name: str) -> None:
-        if kind is EndpointSlice:
-            raise Killed
-
-    await world.apply(Service, service())
-    world.client.interrupt = kill
-    for _ in range(3):
-        try:
-            async with world.running(EndpointSliceController()):
-                await world.settle(1)
-        except* Killed:
-            pass
-    world.client.interrupt = None
-    async with world.running(EndpointSliceController()):
-        await pod(world, "one")
-        assert len(world.all(EndpointSlice)) == 1
-        assert addresses(world) == {"10.0.0.1": "rs"}
-
-
 async def test_addresses_that_lack_a_port_stand_with_the_others_under_those_they_have(world: World) -> None:
     ports = [{"name": "http", "port": 80}, {"name": "extra", "port": 81, "targetPort": "web"}]
     await world.apply(Service, service(ports=ports))
@@ -265,9 +242,10 @@ async def test_the_time_of_what_changed_them_is_told(world: World, controller: A
         one = await pod(world, "one")
         one = await world.client.get(Pod, "one", "default")
         assert told() == next(c.lastTransitionTime for c in one.status.conditions if c.type == "Ready")
+    async with world.running(controller()):
         await world.client.remove(Pod, "one", "default")
         await world.settle(1)
-        assert told() is None
+        assert told() is None, "nor does a restart make it new what has been told"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class EndpointsController(Controller):
         existing: Any = self.endpoints.get(key.name, key.namespace)
         pods = service_pods.pods_of(self.pods, service)
         wanted = decide(service, pods, existing)
-        time, seen = self.triggers.since(key, service, pods)
+        time, seen = self.triggers.since(key, service, pods, () if existing is None else (existing,))
         if wanted is not existing:
             wanted.metadata.annotations = service_pods.with_trigger(wanted.metadata.annotations, time)
             await self._write(wanted, is_new=existing is None)

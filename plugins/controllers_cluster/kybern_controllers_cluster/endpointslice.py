@@ -129,8 +129,9 @@ class EndpointSliceController(Controller):
         if wait:
             return Result(wait)
         pods = [pod for pod in service_pods.pods_of(self.pods, service) if not is_finished(pod)]
-        time, seen = self.triggers.since(key, service, pods)
-        plan = decide(service, self._wanted(service, pods), self._existing(key), time)
+        existing = self._existing(key)
+        time, seen = self.triggers.since(key, service, pods, existing)
+        plan = decide(service, self._wanted(service, pods), existing, time)
         try:
             await self._carry_out(key, plan)
         except StatusError as error:

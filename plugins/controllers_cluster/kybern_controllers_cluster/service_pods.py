@@ -20,20 +20,23 @@ class TriggerTimes:
     """When what made endpoints change took place: whoever measures how long the network takes to follow wants to know.
 
     A Service's own time is that of its creation, a pod's that of its last becoming ready or not. Of those that are new
-    since the last look the earliest counts; a pod that went has none.
+    since the last look the earliest counts; a pod that went has none. After a restart the objects say when that was.
     """
 
     def __init__(self) -> None:
         self._seen: dict[Key, dict[str, str]] = {}
 
-    def since(self, key: Key, service: Any, pods: Iterable[Any]) -> tuple[str | None, dict[str, str]]:
+    def since(
+        self, key: Key, service: Any, pods: Iterable[Any], existing: Iterable[Any]
+    ) -> tuple[str | None, dict[str, str]]:
         """(The time, or None; what to remember when it is written.)"""
-        before = self._seen.get(key, {})
-        times = {
-            pod.metadata.uid: ready.lastTransitionTime or "" for pod in pods if (ready := pod_condition(pod, "Ready"))
-        }
+        before = self._seen.get(key)
+        told = "" if before else max(((e.metadata.annotations or {}).get(TRIGGER, "") for e in existing), default="")
+        conditions = ((pod.metadata.uid, pod_condition(pod, "Ready")) for pod in pods)
+        times = {uid: ready.lastTransitionTime or "" for uid, ready in conditions if ready is not None}
         times[service.metadata.uid] = service.metadata.creationTimestamp or ""
-        return min((time for uid, time in times.items() if time > before.get(uid, "")), default=None), times
+        new = (time for uid, time in times.items() if time > (before or {}).get(uid, told))
+        return min(new, default=None), times
 
     def remember(self, key: Key, times: dict[str, str]) -> None:
         """What `since` gave is written."""
