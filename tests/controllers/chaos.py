@@ -19,9 +19,9 @@ class Killed(BaseException):
 
 async def live_until_killed(
     world: World, *controllers: Any, counts: Callable[[str, str], bool], after: int, seconds: float
-) -> None:
+) -> bool:
     """Let the controllers run for a while. After so many writes that count (by verb and kind), one more happens, and
-    they die before they hear of it."""
+    they die before they hear of it. Whether it came to that."""
     left = [after]
 
     def kill(verb: str, kind: type[Any], namespace: str, name: str) -> None:
@@ -38,6 +38,7 @@ async def live_until_killed(
         pass
     finally:
         world.client.interrupt = None
+    return left[0] < 0
 
 
 class LaggingClient(WorldClient):

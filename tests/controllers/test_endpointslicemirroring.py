@@ -116,20 +116,3 @@ async def test_addresses_that_cannot_be_mirrored_are_told(world: World) -> None:
         assert len(world.all(EndpointSlice)[0].endpoints) == 999
         assert any("Skipped 1 invalid IP addresses" in event for event in world.events())
         assert any("4 addresses were skipped" in event for event in world.events())
-
-
-async def test_killed_after_the_create_it_makes_no_second_mirror(world: World) -> None:
-    await world.apply(Service, service())
-    await world.apply(Endpoints, endpoints("10.0.0.1"))
-
-    def lost(verb: str, kind: type[Any], namespace: str, name: str) -> None:
-        if kind is EndpointSlice:
-            world.client.interrupt = None
-            raise ConnectionError
-
-    world.client.interrupt = lost
-    async with world.running(EndpointSliceMirroringController()):
-        await world.settle()
-    async with world.running(EndpointSliceMirroringController()):
-        await world.settle(5)
-        assert mirrors(world) == ["IPv4 5432: 10.0.0.1"]

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from kybern.api import types
+from kybern.api.apiextensions import CustomResourceDefinition
 from kybern.api.apps import Deployment, ReplicaSet
 from kybern.api.core import ConfigMap, Node, Pod
 from kybern.testing.world import World
 from kybern_controllers_cluster.garbagecollector import GarbageCollector
+from tests.controllers.chaos import live_until_killed
 from tests.controllers.objects import least
 
 pytestmark = pytest.mark.anyio
@@ -181,16 +184,6 @@ async def test_what_was_deleted_while_it_was_not_running_is_found(world: World) 
 
 @pytest.mark.parametrize("way", ["Background", "Foreground", "Orphan"])
 async def test_killed_at_every_step_and_restarted_it_ends_in_the_same_place(world: World, way: Any) -> None:
-    class Killed(BaseException):
-        pass
-
-    left = [0]
-
-    def kill(verb: str, kind: type[Any], namespace: str, name: str) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed
-
     for step in range(6):
         web = await make(world, Deployment, "web")
         blocking = reference(web, controller=True, blockOwnerDeletion=True)
@@ -198,14 +191,7 @@ async def test_killed_at_every_step_and_restarted_it_ends_in_the_same_place(worl
         for name in "ab":
             await make(world, Pod, name, rs)
         await world.client.delete(Deployment, "web", "default", propagation=way)
-        left[0] = step
-        world.client.interrupt = kill
-        try:
-            async with world.running(GarbageCollector()):
-                await world.settle(60)
-        except* Killed:
-            pass
-        world.client.interrupt = None
+        await live_until_killed(world, GarbageCollector(), counts=lambda *_: True, after=step, seconds=60)
         async with world.running(GarbageCollector()):
             await world.settle(60)
             assert names(world, Deployment) == []
@@ -213,3 +199,17 @@ async def test_killed_at_every_step_and_restarted_it_ends_in_the_same_place(worl
         for kind in (Pod, ReplicaSet):
             for obj in world.all(kind):
                 await world.client.delete(kind, obj.metadata.name, "default")
+
+
+async def test_when_the_kind_of_an_owner_becomes_known_it_is_asked_for(world: World) -> None:
+    await make(world, Pod, "p", {"apiVersion": "example.com/v1", "kind": "Thing", "name": "t", "uid": "u"})
+    async with world.running(GarbageCollector()):
+        await world.settle(60)
+        names_ = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+        schema = {"openAPIV3Schema": {"type": "object"}}
+        version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+        spec = {"group": "example.com", "scope": "Namespaced", "names": names_, "versions": [version]}
+        definition = {"metadata": {"name": "things.example.com"}, "spec": spec}
+        await world.client.create(types.from_plain(CustomResourceDefinition, definition))
+        await world.settle(60)
+        assert names(world, Pod) == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from kybern.api.core import Pod
 from kybern.api.time import format_time
 from kybern.testing.world import World
 from kybern_controllers_workloads.hpa import HorizontalPodAutoscalerController
+from tests.controllers.chaos import live_until_killed
 from tests.controllers.hpa_world import MeasuredClient, autoscaler
 
 pytestmark = pytest.mark.anyio
@@ -304,55 +303,22 @@ async def scale(world: World, replicas: int) -> None:
     await populate(world)
 
 
+WRITES = (("update-scale", "Deployment"), ("update-status", "HorizontalPodAutoscaler"))
+
+
 @pytest.mark.parametrize("write", [1, 2, 3])
 async def test_killed_at_any_write_on_the_way_to_zero_it_wakes_again(world: World, write: int) -> None:
     await deploy(world)
     await world.apply(HorizontalPodAutoscaler, autoscaler(QUEUE, least=0, behavior=NOW))
     world.client.queue = 0
-    with killed_after(world, "update-scale", "update-status", times=write):
-        async with world.running(HorizontalPodAutoscalerController()):
-            await world.settle(400)
+    assert await live_until_killed(
+        world,
+        HorizontalPodAutoscalerController(),
+        counts=lambda verb, kind: (verb, kind) in WRITES,
+        after=write - 1,
+        seconds=400,
+    )
     await populate(world)
     world.client.queue = 30
     async with world.running(HorizontalPodAutoscalerController()):
         assert (await live(world, 3))[-1] == 3
-
-
-@contextmanager
-def killed_after(world: World, *verbs: str, times: int = 1) -> Iterator[None]:
-    """The write takes place, then the controller dies."""
-    left = iter(range(1, times))
-
-    class Killed(BaseException):
-        pass
-
-    def kill(done: str, kind: type[Any], namespace: str, name: str) -> None:
-        ours = done in verbs and kind in (Deployment, HorizontalPodAutoscaler) and name == "web"
-        if ours and next(left, None) is None:
-            world.client.interrupt = None
-            raise Killed
-
-    world.client.interrupt = kill
-    try:
-        yield
-    except* Killed:
-        pass
-    assert world.client.interrupt is None, "it was not killed"
-
-
-@pytest.mark.parametrize("verb", ["update-scale", "update-status"])
-async def test_killed_at_any_write_and_restarted_it_goes_on(world: World, verb: str) -> None:
-    await deploy(world)
-    await world.apply(HorizontalPodAutoscaler, autoscaler())
-    for share in (100, 150):
-        world.client.share = share
-        with killed_after(world, verb):
-            async with world.running(HorizontalPodAutoscalerController()):
-                await world.settle(400)
-        await populate(world)
-    world.client.share = 50
-    async with world.running(HorizontalPodAutoscalerController()):
-        await live(world, 3)
-        size = len(world.all(Pod))
-        assert 2 <= size <= 10
-        assert (status(world).currentReplicas, status(world).desiredReplicas) == (size, size)

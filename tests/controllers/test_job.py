@@ -371,48 +371,6 @@ async def test_at_rest_nothing_is_asked(world: World) -> None:
         assert engine.controllers["job"].reconciled == before
 
 
-@pytest.mark.parametrize("verb", ["create", "delete", "patch", "update-status"])
-@pytest.mark.parametrize("when", ["interrupt", "intercept"])
-async def test_killed_at_any_step_and_restarted_it_ends_with_the_right_numbers(
-    world: World, verb: str, when: str
-) -> None:
-    """It dies before a write, or after it and before it hears of it; each time at a later one."""
-
-    class Killed(BaseException):
-        pass
-
-    await world.apply(Job, indexed(6, 3) if verb == "patch" else job(6, 3))
-    left = [0]
-
-    def kill(done: str, kind: type[Any], namespace: str, name: str) -> None:
-        if done == verb and kind.__name__ != "Event" and not (verb == "update-status" and kind is Pod):
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-    for step in range(12):
-        left[0] = step % 4
-        setattr(world.client, when, kill)
-        try:
-            async with world.running(*controllers()):
-                await world.settle(1)
-        except* Killed:
-            pass
-        setattr(world.client, when, None)
-        assert len(active(world)) <= 3
-        for pod in active(world)[:2]:
-            await end(world, pod)
-    async with world.running(*controllers()):
-        for _ in range(6):
-            await world.settle(700)
-            await end_all(world)
-        status = the_job(world).status
-        assert conditions(world)[-1].startswith("Complete=True")
-        assert (status.succeeded, status.failed) == (6, None)
-        assert len([p for p in world.all(Pod) if p.status.phase == "Succeeded"]) == 6
-        assert not tracked(world)
-
-
 async def test_a_writer_at_the_same_time_does_no_harm(world: World) -> None:
     """Somebody changes the Job between each look at it and the write that follows."""
     await world.apply(Job, job(4, 2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -245,33 +244,6 @@ async def test_a_provisioned_volume_lives_and_goes_with_its_claim(world: World) 
         await world.client.delete(PersistentVolumeClaim, "c", "default")
         await world.settle(2)
         assert state(world) == []
-
-
-async def test_binding_is_finished_wherever_the_controller_was_killed(world: World) -> None:
-    """The controller dies before every single write of a binding, one after the other."""
-    await add(world, PersistentVolume, volume("v"), volume("w", "8Gi"))
-    await add(world, PersistentVolumeClaim, claim())
-
-    class Killed(Exception):
-        pass
-
-    def after(limit: int) -> Callable[..., None]:
-        left = [limit]
-
-        def intercept(verb: str, kind: type[Any], namespace: str, name: str) -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Killed
-
-        return intercept
-
-    for _ in range(8):
-        world.client.intercept = after(1)
-        async with world.running(PersistentVolumeBinder()):
-            await world.settle()
-    world.client.intercept = None
-    assert state(world)[:2] == ["c: Bound v", "v: Bound default/c"]
-    assert world.all(PersistentVolume)[1].spec.claimRef is None
 
 
 async def test_another_writer_takes_the_volume_first(world: World) -> None:
