@@ -22,17 +22,6 @@ def test_cordon_and_uncordon(machine):
     assert nodes_of(kubectl) == {"node-1"}
 
 
-def test_a_budget_holds_a_drain_back(machine):
-    machine.kybern("up", "--port", "0")
-    kubectl = machine.kubectl()
-    kubectl("create", "deployment", "web", "--image=nginx", "--replicas=2")
-    kubectl("rollout", "status", "deployment/web", "--timeout=30s")
-    kubectl("create", "poddisruptionbudget", "web", "--selector=app=web", "--min-available=2")
-    kubectl.eventually("get", "pdb", "web", "-o", "jsonpath={.status.currentHealthy}", becomes="2")
-    said = kubectl.fails("drain", "node-1", "--timeout=2s")
-    assert "Cannot evict pod as it would violate the pod's disruption budget" in said
-
-
 def test_taints_keep_pods_away_and_drive_them_out(machine):
     machine.kybern("up", "--port", "0", "--nodes", "2")
     kubectl = machine.kubectl()
