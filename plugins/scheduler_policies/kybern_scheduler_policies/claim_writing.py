@@ -70,9 +70,12 @@ class ClaimWriter:
             while not is_prepared(claim):
                 if failed := failed_condition(claim):
                     raise BindingFailed(f"claim {claim.metadata.name}: device binding failed: {failed}")
+                # What changes while the claim is being read must wake, too.
                 event = self._waiting.setdefault(claim.metadata.uid, asyncio.Event())
-                await event.wait()
-                claim = await self._fresh(claim)
+                fresh = await self._fresh(claim)
+                if fresh.metadata.resourceVersion == claim.metadata.resourceVersion:
+                    await event.wait()
+                claim = fresh
 
     def changed(self, claim: Any) -> None:
         """Wake who waits for the claim."""
