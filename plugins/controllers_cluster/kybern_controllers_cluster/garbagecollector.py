@@ -108,7 +108,6 @@ class GarbageCollector(Controller):
         self.kinds: dict[tuple[str, str], Resource] = {}
         self._followed: set[type[Any]] = set()
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._unresolved: set[str] = set()
         self._ready = asyncio.Event()
         self._resources_changed = asyncio.Event()
 
@@ -122,14 +121,7 @@ class GarbageCollector(Controller):
                 await self.clock.sleep(RETRY_DISCOVERY)
                 continue
             self._ready.set()
-            self._look_again()
             await self._resources_changed.wait()
-
-    def _look_again(self) -> None:
-        """Owners of a kind that was unknown can perhaps be asked for now."""
-        unresolved, self._unresolved = self._unresolved, set()
-        for uid in unresolved:
-            self._wake(uid)
 
     async def _follow_all(self) -> None:
         resources = [r for r in await served(self.client) if (r.group, r.plural) not in IGNORED]
@@ -264,7 +256,6 @@ class GarbageCollector(Controller):
             return None
         resource = self.kinds.get((reference.apiVersion.rpartition("/")[0], reference.kind))
         if resource is None or resource.struct is None:
-            self._unresolved.add(obj.metadata.uid)
             return True
         if resource.namespaced and not namespace:
             self._warn(obj, reference)
