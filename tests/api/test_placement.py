@@ -67,6 +67,12 @@ def test_the_nodes_that_an_affinity_wants(operator: str, values: Any, expected: 
     assert accepts_node(required(matchExpressions=[expression]), node(cores="4")) is expected
 
 
+def test_a_label_that_only_python_reads_as_a_number_is_none() -> None:
+    more = {"key": "cores", "operator": "Gt", "values": ["3"]}
+    assert accepts_node(required(matchExpressions=[more]), node(cores="004"))
+    assert not accepts_node(required(matchExpressions=[more]), node(cores="1_0"))
+
+
 def test_a_node_is_wanted_by_name_and_by_no_empty_term() -> None:
     named = {"key": "metadata.name", "operator": "In", "values": ["a"]}
     assert accepts_node(required(matchFields=[named]), node())

@@ -1,18 +1,19 @@
 """On which nodes a pod may be: taints and their tolerations, node selector and required node affinity.
 
 The kubelet, the DaemonSet and the taint eviction controller ask about one pod and one node at a time, and ask here. The
-scheduler asks about thousands of nodes at once: it shares `tolerates`, and has a vectorised form of node selectors.
+scheduler asks about thousands of nodes at once: it shares `tolerates` and `meets`, and has terms of its own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-__all__ = ["accepts_node", "is_decimal", "tolerates", "untolerated"]
+__all__ = ["accepts_node", "is_decimal", "meets", "tolerates", "untolerated"]
 
 _DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
 def tolerates(toleration: Any, taint: Any) -> bool:
@@ -69,8 +70,12 @@ def _term_accepts(term: Any, labels: Mapping[str, str], name: str) -> bool:
 
 
 def _meets(values: Mapping[str, str], requirement: Any) -> bool:
-    value, listed = values.get(requirement.key), requirement.values or []
-    match requirement.operator:
+    return meets(values.get(requirement.key), requirement.operator, requirement.values or ())
+
+
+def meets(value: str | None, operator: str, listed: Collection[str]) -> bool:
+    """Whether a node with this value (None: without the label) is what a NodeSelectorRequirement wants."""
+    match operator:
         case "In":
             return value in listed
         case "NotIn":
@@ -79,8 +84,7 @@ def _meets(values: Mapping[str, str], requirement: Any) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
-    try:
-        number, bound = int(value or ""), int(listed[0])
-    except (ValueError, IndexError):
+    if value is None or len(listed) != 1 or not all(map(_NUMBER.fullmatch, (value, *listed))):
         return False
-    return number > bound if requirement.operator == "Gt" else number < bound
+    (bound,) = map(int, listed)
+    return int(value) > bound if operator == "Gt" else int(value) < bound

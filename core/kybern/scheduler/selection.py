@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kybern.api.placement import meets
 from kybern.scheduler.nodeinfo import NodeInfo
 
 if TYPE_CHECKING:
@@ -27,23 +28,7 @@ class _Expression:
 
     def accepts(self, value: str | None) -> bool:
         """Whether a node with this value (None: without the label) is wanted."""
-        match self.operator:
-            case "In":
-                return value in self.values
-            case "NotIn":
-                return value not in self.values
-            case "Exists":
-                return value is not None
-            case "DoesNotExist":
-                return value is None
-        return value is not None and self._compares(value)
-
-    def _compares(self, value: str) -> bool:
-        try:
-            (bound,) = map(int, self.values)
-            return int(value) > bound if self.operator == "Gt" else int(value) < bound
-        except ValueError:
-            return False
+        return meets(value, self.operator, self.values)
 
     def matches(self, info: NodeInfo) -> bool:
         return self.accepts(info.name if self.field else info.labels.get(self.key))
