@@ -56,7 +56,8 @@ class World:
             tasks.cancel_scope.cancel()
 
     async def apply(self, kind: type[Any], data: dict[str, Any]) -> Any:
-        """Create from plain data; a status is written after that, as whoever it belongs to would."""
+        """Create from plain data, in `default` unless told; a status is written after that, as whoever it belongs to
+        would. Returns the object as stored; StatusError when the server refuses it."""
         obj = types.from_plain(kind, {**data, "metadata": {"namespace": "default", **data.get("metadata", {})}})
         made = await self.client.create(obj)
         if not data.get("status"):
@@ -70,6 +71,7 @@ class World:
             await self.clock.advance(seconds)
 
     def all(self, kind: type[Any]) -> list[Any]:
+        """All objects of a kind as they are stored now, oldest first."""
         return self.client.all(kind)
 
     def events(self) -> list[str]:
@@ -85,7 +87,8 @@ class World:
         return taken
 
     async def set_status(self, obj: Any, change: Callable[[Any], None]) -> Any:
-        """Write an object's status as a kubelet or another controller would."""
+        """Write an object's status as a kubelet or another controller would: `change` gets a copy of the object as it
+        is now. Returns it as stored; StatusError when it is gone or the status is refused."""
         fresh = await self.client.get(type(obj), obj.metadata.name, obj.metadata.namespace or "")
         changed = types.copy(fresh)
         change(changed)
@@ -119,7 +122,8 @@ class World:
         await self.client.delete(Pod, pod.metadata.name, pod.metadata.namespace, grace_period=0)
 
     async def run_pods(self, rounds: int = 50) -> None:
-        """Be the kubelet until nothing changes: start what is new, end what is being deleted."""
+        """Be the kubelet until nothing changes: start what is new, end what is being deleted. AssertionError when
+        something still changes after so many rounds."""
         for _ in range(rounds):
             before = len(self.client.actions)
             await self.settle(0.2)
