@@ -141,11 +141,6 @@ class StatusError(Exception):
         return cls(500, "InternalError", text, {"causes": [{"message": message}]})
 
 
-def go_text(text: str) -> str:
-    """The text in double quotes."""
-    return f'"{text}"'
-
-
 def _details(name: str, group: str, kind: str) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if name:
