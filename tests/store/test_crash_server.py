@@ -24,7 +24,7 @@ from kybern.client.kubeconfig import load
 
 pytestmark = pytest.mark.anyio
 
-ROUNDS = int(os.environ.get("KYBERN_CRASH_ROUNDS", "20")) // 5 or 1
+ROUNDS = int(os.environ.get("KYBERN_CRASH_ROUNDS", "20")) // 10 or 1
 WRITERS = 8
 NAME = "crash"
 
