@@ -17,7 +17,7 @@ from kybern.reconcile.pods import is_finished, is_ready
 from kybern_controllers_workloads.daemonset_nodes import new_pod, node_of, places
 from kybern_controllers_workloads.daemonset_plan import Place, Plan, Revision, limits, manage, update
 from kybern_controllers_workloads.history import HASH_LABEL, History, watch_revisions
-from kybern_controllers_workloads.pods_controller import PodsController, next_available
+from kybern_controllers_workloads.pods_controller import PodsController, next_available, soonest
 
 BURST = 250
 """Pods created or deleted in one reconcile at most."""
@@ -77,8 +77,7 @@ class DaemonSetController(PodsController):
         await self._truncate(daemon_set, history, pods, newest)
         if error is not None:
             raise error
-        waits = [again, next_available(pods, revision.min_ready_seconds, revision.now)]
-        return Result(min(seconds for seconds in waits if seconds is not None)) if any(waits) else None
+        return soonest(again, next_available(pods, revision.min_ready_seconds, revision.now))
 
     async def _merge_duplicates(self, history: History, newest: Any, pods: Sequence[Any]) -> list[Any]:
         """Somebody may have written a second revision of the same template: its pods are of the newest one too."""

@@ -12,12 +12,12 @@ from typing import Any
 from kybern.api.errors import StatusError
 from kybern.reconcile.bursts import all_at_once, slow_start
 from kybern.reconcile.expectations import Expectations
-from kybern.reconcile.interface import Context, Controller, Key
+from kybern.reconcile.interface import Context, Controller, Key, Result
 from kybern.reconcile.owners import claim, controller_of, label_test
 from kybern.reconcile.pods import is_active, owner_index, ready_since
 from kybern_controllers_workloads.pod_writer import PodWriter, namespace_ends
 
-__all__ = ["PodsController", "next_available"]
+__all__ = ["PodsController", "next_available", "soonest"]
 
 
 def next_available(pods: Iterable[Any], min_ready_seconds: int, now: float) -> float | None:
@@ -28,6 +28,12 @@ def next_available(pods: Iterable[Any], min_ready_seconds: int, now: float) -> f
         if is_active(pod) and (since := ready_since(pod)) is not None and since + min_ready_seconds > now
     ]
     return min(waits, default=None)
+
+
+def soonest(*waits: float | None) -> Result | None:
+    """Another look when the first of these seconds are over; None and 0: nothing to wait for."""
+    due = [seconds for seconds in waits if seconds]
+    return Result(min(due)) if due else None
 
 
 class PodsController(Controller):

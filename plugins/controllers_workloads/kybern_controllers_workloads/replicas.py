@@ -18,7 +18,7 @@ from kybern.reconcile.interface import Context, Key, Result
 from kybern.reconcile.pods import deletion_order, is_finished, pod_from_template
 from kybern_controllers_workloads.counting import Count, Known, count
 from kybern_controllers_workloads.newest import Newest
-from kybern_controllers_workloads.pods_controller import PodsController, next_available
+from kybern_controllers_workloads.pods_controller import PodsController, next_available, soonest
 
 BURST = 500
 """Pods created or deleted in one reconcile at most."""
@@ -110,13 +110,7 @@ class ReplicasController(PodsController):
         await self._write_status(owner, counted, plan, error)
         if error is not None:
             raise error
-        return self._when_again(owner, pods, wait)
-
-    def _when_again(self, owner: Any, pods: Sequence[Any], wait: float) -> Result | None:
-        min_ready = owner.spec.minReadySeconds or 0
-        soon = next_available(pods, min_ready, self.clock.now()) if min_ready else None
-        waits = [seconds for seconds in (wait or None, soon) if seconds is not None]
-        return Result(min(waits)) if waits else None
+        return soonest(wait, next_available(pods, min_ready, self.clock.now()) if min_ready else None)
 
     async def _carry_out(self, key: Key, owner: Any, plan: Plan) -> Exception | None:
         if plan.create:

@@ -18,7 +18,7 @@ from kybern.reconcile.interface import Context, Key, Result
 from kybern_controllers_workloads import statefulset_pods as identity
 from kybern_controllers_workloads.history import History, template_of, watch_revisions
 from kybern_controllers_workloads.pod_writer import namespace_ends
-from kybern_controllers_workloads.pods_controller import PodsController, next_available
+from kybern_controllers_workloads.pods_controller import PodsController, next_available, soonest
 from kybern_controllers_workloads.statefulset_plan import Step, View, decide, is_well, partition, replicas_of, start_of
 
 REVISION_HASH = "controller.kubernetes.io/hash"
@@ -81,7 +81,8 @@ class StatefulSetController(PodsController):
         await self._truncate(stateful_set, history, pods, revisions)
         if error is not None:
             raise error
-        return self._when_again(view, wait)
+        min_ready = stateful_set.spec.minReadySeconds or 0
+        return soonest(wait, next_available(pods, min_ready, self.clock.now()))
 
     async def _revisions(self, stateful_set: Any, history: History) -> Revisions:
         status = stateful_set.status
@@ -252,12 +253,6 @@ class StatefulSetController(PodsController):
         live = {revisions.current.metadata.name, revisions.update.metadata.name, *map(identity.revision_of, pods)}
         limit = stateful_set.spec.revisionHistoryLimit
         await history.truncate(10 if limit is None else limit, live)
-
-    def _when_again(self, view: View, wait: float) -> Result | None:
-        min_ready = view.stateful_set.spec.minReadySeconds or 0
-        soon = next_available(view.pods, min_ready, self.clock.now())
-        waits = [seconds for seconds in (wait or None, soon) if seconds is not None]
-        return Result(min(waits)) if waits else None
 
 
 def _revision_for(stateful_set: Any, revisions: Revisions, ordinal: int) -> Any:
