@@ -123,6 +123,10 @@ def all_else_agrees(kubectl: Kubectl) -> None:
     listed = kubectl.json("get", "endpointslices", "-l", "kubernetes.io/service-name=web")["items"]
     assert sorted(e["addresses"][0] for s in listed for e in s["endpoints"]) == sorted(addresses)
     assert kubectl("get", "pvc", "-o", "jsonpath={.items[*].status.phase}").split() == ["Bound", "Bound"]
+    # No further Job while they are counted.
+    kubectl("patch", "cronjob", "tick", "-p", '{"spec":{"suspend":true}}')
+    jobs = kubectl("get", "jobs", "-o", "name").split()
+    kubectl("wait", "quota/q", f"--for=jsonpath={{.status.used.count/jobs\\.batch}}={len(jobs)}", "--timeout=30s")
     used = kubectl.json("get", "quota", "q")["status"]["used"]
     live = kubectl("get", "pods", "--field-selector=status.phase=Running", "-o", "name").split()
-    assert used == {"pods": str(len(live)), "count/jobs.batch": str(len(kubectl("get", "jobs", "-o", "name").split()))}
+    assert used == {"pods": str(len(live)), "count/jobs.batch": str(len(jobs))}
