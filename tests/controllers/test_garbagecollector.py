@@ -213,3 +213,12 @@ async def test_when_the_kind_of_an_owner_becomes_known_it_is_asked_for(world: Wo
         await world.client.create(types.from_plain(CustomResourceDefinition, definition))
         await world.settle(60)
         assert names(world, Pod) == []
+
+
+async def test_a_wrong_name_in_the_same_namespace_is_not_called_another_namespace(world: World) -> None:
+    owner = await make(world, ConfigMap, "owner")
+    await make(world, Pod, "stray", reference(owner) | {"name": "other"})
+    async with world.running(GarbageCollector()):
+        await world.settle(1)
+        assert names(world, Pod) == []
+        assert not any("OwnerRefInvalidNamespace" in event for event in world.events())
