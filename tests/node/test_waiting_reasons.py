@@ -101,6 +101,19 @@ async def test_a_missing_volume_source_is_a_failed_mount_until_it_appears(tmp_pa
         assert state_of(w.client.pod("p")) == ("running", "")
 
 
+async def test_a_volume_source_that_appears_after_days_is_mounted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    volume = Volume(name="v", configMap=ConfigMapVolumeSource(name="files"))
+    async with world(tmp_path) as w:
+        p = await w.run(pod("p", volumes=[volume]))
+        await w.pass_time(2 * 86_400)
+        w.client.add(ConfigMap(metadata=ObjectMeta(name="files", namespace="default")))
+        await w.pass_time(122)
+        assert state_of(w.client.pod(p.metadata.name)) == ("running", "")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_crashing_container_backs_off_from_10_seconds_doubling_to_5_minutes(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         p = await w.run(pod("p", annotations={"exit-code": "1"}))

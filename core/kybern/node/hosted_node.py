@@ -227,7 +227,7 @@ class HostedNode:
     def volumes_attached(self) -> None:
         """The node has other volumes than before: pods may have waited for them."""
         for worker in self.workers.values():
-            if worker.waits_for_volumes:
+            if worker.volumes.waits_for_attachment:
                 worker.kick()
 
     async def container_env(self, pod: Any, container: Any, sandbox: PodSandbox) -> Mapping[str, str]:

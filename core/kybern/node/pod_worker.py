@@ -21,6 +21,7 @@ from kybern.node.decide import decide
 from kybern.node.pod_probes import PodProbes
 from kybern.node.pod_runtime import PodRuntime, read_pod
 from kybern.node.pod_status import View, has_ended, pod_status
+from kybern.node.pod_volumes import PodVolumes
 from kybern.node.probing import KINDS
 from kybern.node.resize import resize_pod, resizes
 from kybern.node.runtime import ContainerState, RuntimeFault
@@ -36,10 +37,6 @@ __all__ = ["PodWorker", "State"]
 
 log = logging.getLogger(__name__)
 
-_ATTACH_POLL = 1.0
-"""Seconds until a pod looks by itself whether its volumes are attached."""
-_ATTACH_PATIENCE = 122.0
-"""So long a pod waits for them without a word."""
 _SLOW_SYNC = 0.25
 
 
@@ -57,7 +54,7 @@ class PodWorker:
     __slots__ = (
         "_dirty", "_task", "_timer", "_timer_due", "admitted", "failed", "grace", "known", "marked", "node",
         "pod", "probes", "removed", "reported", "resize", "settled", "state", "stop_by", "uid", "verdicts",
-        "volume_tries", "waiting", "waits_for_volumes",
+        "volumes", "waiting",
     )  # fmt: skip
 
     def __init__(self, node: HostedNode, pod: Any) -> None:
@@ -85,9 +82,7 @@ class PodWorker:
         self.grace: float | None = None
         self.stop_by: float | None = None
         """Wall time at which a container that still runs is killed."""
-        self.volume_tries = 0
-        self.waits_for_volumes = 0.0
-        """Since when it waits for volumes to be attached; 0: it does not."""
+        self.volumes = PodVolumes(self)
         self.probes = PodProbes(self)
         self._dirty = False
         self._task: asyncio.Task[None] | None = None
@@ -309,31 +304,7 @@ class PodWorker:
         if not self.pod.spec.hostNetwork and (wait := self.node.network_wait()):
             self.wake_in(wait)
             return False
-        if problem := await self.node.missing_volume(self.pod):
-            self.node.tell(self.pod, "Warning", "FailedMount", problem)
-            self.wake_in(min(0.5 * 2**self.volume_tries, 122.0))
-            self.volume_tries += 1
-            return False
-        self.volume_tries = 0
-        return await self._volumes_attached()
-
-    async def _volumes_attached(self) -> bool:
-        """Whether the pod's volumes are at the node; the node's next status that says so wakes the pod."""
-        claims, now = await self.node.unattached_volumes(self.pod), self.node.clock.monotonic()
-        if not claims:
-            self.waits_for_volumes = 0.0
-            return True
-        if not self.waits_for_volumes:
-            self.waits_for_volumes = now or 1e-9
-        elif now - self.waits_for_volumes >= _ATTACH_PATIENCE:
-            names = [v.name for v in self.pod.spec.volumes if v.persistentVolumeClaim or v.ephemeral]
-            text = f"Unable to attach or mount volumes: unmounted volumes=[{' '.join(names)}], unattached volumes=[]"
-            self.node.tell(
-                self.pod, "Warning", "FailedMount", f"{text}, failed to process volumes=[]: context deadline exceeded"
-            )
-            self.waits_for_volumes = now
-        self.wake_in(_ATTACH_POLL)
-        return False
+        return await self.volumes.are_ready()
 
     async def _prune(self) -> None:
         """Keep one dead instance per container, for its log and last state."""
