@@ -153,11 +153,12 @@ async def test_a_budget_is_broken_when_there_is_no_other_way() -> None:
     assert cluster.deleted == ["a"]
 
 
-async def test_a_failed_deletion_is_not_the_end() -> None:
+@pytest.mark.parametrize(("code", "reason"), [(500, "InternalError"), (409, "Conflict")])
+async def test_a_failed_deletion_is_not_the_end(code: int, reason: str) -> None:
     from kybern.api.errors import StatusError
 
     cluster = Cluster(node("n", cpu="1"), pod("small", on="n", cpu="1"))
-    delete, failures = cluster.delete, [StatusError(500, "InternalError", "boom")]
+    delete, failures = cluster.delete, [StatusError(code, reason, "boom")]
 
     async def failing(*args: Any, **options: Any) -> None:
         if failures:

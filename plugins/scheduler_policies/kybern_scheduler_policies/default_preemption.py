@@ -135,11 +135,12 @@ class DefaultPreemption(Policy):
         return True
 
     async def _quietly(self, call: Any) -> bool:
-        """Whether the call did what it should; a pod that is gone, or replaced, needs no more."""
+        """Whether the call did what it should; a pod that is gone needs no more. After a conflict, as after any other
+        refusal, the preemptor is looked at anew: no event need follow it."""
         try:
             await call
         except StatusError as error:
-            return error.code in (404, 409)
+            return error.code == 404
         return True
 
 
