@@ -25,6 +25,11 @@ def test_matching(text, matches):
     assert selectors.parse_labels(text).matches(LABELS) is matches
 
 
+def test_only_decimal_digits_are_a_number():
+    above = selectors.parse_labels("n>4")
+    assert [value for value in ("5", "+5", "1_0", "٩", " 9", "x") if above.matches({"n": value})] == ["5", "+5"]
+
+
 @pytest.mark.parametrize(
     "text", ["=", "a=b=c", "a in", "a in (b", ",", "a,,b", "a>x", "a b", "-a=b", "a=b c", "!", "a in b"]
 )

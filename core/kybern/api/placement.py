@@ -10,10 +10,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from kybern.api.selectors import NUMBER
+
 __all__ = ["accepts_node", "is_decimal", "meets", "tolerates", "untolerated"]
 
 _DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
 def tolerates(toleration: Any, taint: Any) -> bool:
@@ -84,7 +85,7 @@ def meets(value: str | None, operator: str, listed: Collection[str]) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
-    if value is None or len(listed) != 1 or not all(map(_NUMBER.fullmatch, (value, *listed))):
+    if value is None or len(listed) != 1 or not all(map(NUMBER.fullmatch, (value, *listed))):
         return False
     (bound,) = map(int, listed)
     return int(value) > bound if operator == "Gt" else int(value) < bound

@@ -17,6 +17,7 @@ from kybern.api.field import go_quote
 __all__ = [
     "EVERYTHING",
     "NOTHING",
+    "NUMBER",
     "FieldSelector",
     "Requirement",
     "Selector",
@@ -28,6 +29,8 @@ __all__ = [
 _NAME = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)"
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _QUALIFIED = re.compile(_NAME + r"\Z")
+NUMBER = re.compile(r"[+-]?[0-9]+")
+"""What compares as a number: `int` would also take `1_0` and digits of other scripts."""
 
 
 @attrs.frozen
@@ -54,10 +57,10 @@ class Requirement:
                 return value is not None and self._compares(value)
 
     def _compares(self, value: str) -> bool:
-        try:
-            return int(value) > int(self.values[0]) if self.operator == "gt" else int(value) < int(self.values[0])
-        except ValueError:
+        bound = self.values[0]
+        if not NUMBER.fullmatch(value) or not NUMBER.fullmatch(bound):
             return False
+        return int(value) > int(bound) if self.operator == "gt" else int(value) < int(bound)
 
     def __str__(self) -> str:
         match self.operator:
