@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from kybern.api import types
-from kybern.api.apiextensions import CustomResourceDefinition
 from kybern.api.apps import Deployment, ReplicaSet
 from kybern.api.core import ConfigMap, Node, Pod
 from kybern.testing.world import World
@@ -199,20 +197,6 @@ async def test_killed_at_every_step_and_restarted_it_ends_in_the_same_place(worl
         for kind in (Pod, ReplicaSet):
             for obj in world.all(kind):
                 await world.client.delete(kind, obj.metadata.name, "default")
-
-
-async def test_when_the_kind_of_an_owner_becomes_known_it_is_asked_for(world: World) -> None:
-    await make(world, Pod, "p", {"apiVersion": "example.com/v1", "kind": "Thing", "name": "t", "uid": "u"})
-    async with world.running(GarbageCollector()):
-        await world.settle(60)
-        names_ = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
-        schema = {"openAPIV3Schema": {"type": "object"}}
-        version = {"name": "v1", "served": True, "storage": True, "schema": schema}
-        spec = {"group": "example.com", "scope": "Namespaced", "names": names_, "versions": [version]}
-        definition = {"metadata": {"name": "things.example.com"}, "spec": spec}
-        await world.client.create(types.from_plain(CustomResourceDefinition, definition))
-        await world.settle(60)
-        assert names(world, Pod) == []
 
 
 async def test_a_wrong_name_in_the_same_namespace_is_not_called_another_namespace(world: World) -> None:
