@@ -3,181 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from importlib.metadata import EntryPoint
-from types import ModuleType
 
 import pytest
 
-from kybern import Controller, SystemClock, hookimpl, plugins
+from kybern import SystemClock, plugins
 from kybern.api.core import ConfigMap, Container, Namespace, Pod, PodSpec, ResourceRequirements, Secret
 from kybern.api.errors import StatusError
-from kybern.api.kind import Kind
 from kybern.api.meta import ObjectMeta
 from kybern.api.types import struct
-from kybern.apiserver.admission import Admission
-from kybern.apiserver.authentication import Authenticator
-from kybern.apiserver.authorization import Authorizer, Decision
-from kybern.apiserver.reviews import Review
-from kybern.apiserver.routes import Route, RouteResponse
 from kybern.apiserver.user import User
 from kybern.cluster.cluster import running
 from kybern.config import APIConfig, Config, ConfigError, NodesConfig, StoreConfig
+from tests.frame import plugin_on_every_seam
+from tests.frame.plugin_on_every_seam import SEEN
 
 pytestmark = pytest.mark.anyio
 
-CANDIDATE = Kind("coordination.k8s.io", "v1alpha2", "LeaseCandidate", "leasecandidates", True)
-SEEN: list[str] = []
-
-
-class Stamp(Admission):
-    name = "Stamp"
-
-    def handles(self, operation, kind, subresource):
-        return kind.kind == "ConfigMap" and operation == "CREATE"
-
-    async def mutate(self, request):
-        request.object.data = {**(request.object.data or {}), "stamped": "yes"}
-
-
-class Letters(Authenticator):
-    name = "letters"
-    order = 1
-
-    async def authenticate(self, credentials):
-        return User("letter-writer") if credentials.bearer == "letter" else None
-
-
-class Nobody(Authorizer):
-    name = "nobody"
-    order = 1
-
-    def authorize(self, attributes):
-        refused = attributes.user.name == "letter-writer" and attributes.resource == "secrets"
-        return (Decision.DENY, "letters are not secrets") if refused else (Decision.NO_OPINION, "")
-
-
-class Follower(Controller):
-    name = "follower"
-
-    def setup(self, context):
-        context.watch(ConfigMap)
-
-    async def reconcile(self, key):
-        SEEN.append(f"reconciled {key.name}")
-
-
-def module() -> ModuleType:
-    """The plugin."""
-    from kybern.scheduler.policy import Policy
-    from kybern.store.memory import MemoryStore
-    from kybern_runtime_fake.driver import FakeDriver
-
-    made = ModuleType("plugin_on_every_seam")
-
-    def hook(function):
-        setattr(made, function.__name__, hookimpl(function))
-
-    class Store(MemoryStore):
-        async def start(self):
-            SEEN.append("store started")
-            await super().start()
-
-    class Driver(FakeDriver):
-        async def start(self):
-            SEEN.append("runtime started")
-            await super().start()
-
-    class Mine(Policy):
-        name = "Mine"
-
-    @hook
-    def kybern_store():
-        return {"mine": Store}
-
-    @hook
-    def kybern_runtime():
-        return {"mine": Driver}
-
-    @hook
-    def kybern_scheduling_policy():
-        return [Mine]
-
-    @hook
-    def kybern_controllers():
-        return [Follower()]
-
-    @hook
-    def kybern_resources():
-        return [CANDIDATE]
-
-    @hook
-    def kybern_admission():
-        return [Stamp()]
-
-    @hook
-    def kybern_authenticator():
-        return [Letters()]
-
-    @hook
-    def kybern_authorizer():
-        return [Nobody()]
-
-    @hook
-    def kybern_routes():
-        async def hello(request):
-            return RouteResponse(b"hello " + request.user.name.encode(), content_type="text/plain")
-
-        return [Route("/hello", hello)]
-
-    @hook
-    def kybern_reviews():
-        async def answer(request):
-            return request.object
-
-        return [Review("nothing/asks", answer)]
-
-    @hook
-    def kybern_bootstrap():
-        async def write(client):
-            await client.create(Namespace(metadata=ObjectMeta(name="from-a-plugin")))
-
-        return [write]
-
-    @hook
-    def kybern_cluster_started(cluster):
-        SEEN.append(f"started {cluster.config.name}")
-
-    @hook
-    def kybern_cluster_stopping(cluster):
-        SEEN.append(f"stopping {cluster.config.name}")
-
-    @hook
-    def kybern_commands(commands):
-        commands.add_parser("greet").set_defaults(run=lambda args: print("hello"))
-
-    @hook
-    def kybern_pod_network():
-        return {"mine": object}
-
-    @hook
-    def kybern_proxy_mode():
-        return {"mine": object}
-
-    @hook
-    def kybern_volume_driver():
-        return ["mine"]
-
-    return made
-
 
 @pytest.fixture
-def loaded(monkeypatch) -> plugins.Plugins:
+def loaded() -> plugins.Plugins:
     """The built-in plugins and ours."""
     SEEN.clear()
-    made = module()
-    monkeypatch.setitem(sys.modules, made.__name__, made)
-    return plugins.load(entries=[*plugins.discover(), EntryPoint("every_seam", made.__name__, plugins.GROUP)])
+    plugin = EntryPoint("every_seam", plugin_on_every_seam.__name__, plugins.GROUP)
+    return plugins.load(entries=[*plugins.discover(), plugin])
 
 
 async def test_a_plugin_on_every_seam_takes_part(loaded):
